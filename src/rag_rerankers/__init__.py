@@ -1,0 +1,47 @@
+"""Reranking for RAG: cross-encoders and late interaction behind one small interface.
+
+Importing this package loads neither torch nor transformers; a model's scorer does.
+"""
+
+from __future__ import annotations
+
+from rag_rerankers.cancellation import check_cancelled
+from rag_rerankers.checkpoints import ALIASES, Checkpoint
+from rag_rerankers.errors import (
+    MissingExtraError,
+    ModelLoadError,
+    OutOfMemoryError,
+    RerankError,
+    ScoreError,
+    TruncationWarning,
+    UnsafeWeightsError,
+)
+from rag_rerankers.options import ModelOptions
+from rag_rerankers.reranker import Reranker
+from rag_rerankers.scorers import load_scorer
+from rag_rerankers.sharing import clear_shared_rerankers, shared_reranker
+from rag_rerankers.types import CalibratedScorer, RankedDocument, Scorer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ALIASES",
+    "CalibratedScorer",
+    "Checkpoint",
+    "MissingExtraError",
+    "ModelLoadError",
+    "ModelOptions",
+    "OutOfMemoryError",
+    "RankedDocument",
+    "RerankError",
+    "Reranker",
+    "ScoreError",
+    "Scorer",
+    "TruncationWarning",
+    "UnsafeWeightsError",
+    "__version__",
+    "check_cancelled",
+    "clear_shared_rerankers",
+    "load_scorer",
+    "shared_reranker",
+]

@@ -1,0 +1,5 @@
+"""Runs a transformer over token sequences: batched, packed, one forward pass at a time."""
+
+from rag_rerankers.engine.engine import Engine
+
+__all__ = ["Engine"]

@@ -1,0 +1,64 @@
+"""Everything that rag_rerankers raises on its own account.
+
+    RerankError
+    ├── ModelLoadError           a model that cannot be found, read or used as a reranker
+    │   └── UnsafeWeightsError   weights that only an unsafe loader could read, or with a wrong checksum
+    ├── MissingExtraError        an optional dependency is absent (also an ImportError)
+    ├── ScoreError               a scorer returned something that cannot be ranked (also a ValueError)
+    └── OutOfMemoryError         not even a single text fits the accelerator (also a MemoryError)
+
+    TruncationWarning            texts were longer than the model reads (a UserWarning)
+
+Bad arguments raise the built-in ``TypeError`` and ``ValueError``, as they do everywhere in Python.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "MissingExtraError",
+    "ModelLoadError",
+    "OutOfMemoryError",
+    "RerankError",
+    "ScoreError",
+    "TruncationWarning",
+    "UnsafeWeightsError",
+]
+
+
+class RerankError(Exception):
+    """Base of all errors of this package."""
+
+
+class ModelLoadError(RerankError):
+    """A model cannot be found, cannot be read, or is not a reranker."""
+
+
+class UnsafeWeightsError(ModelLoadError):
+    """The weights are refused: they need an unsafe loader, or their checksum is wrong."""
+
+
+class MissingExtraError(RerankError, ImportError):
+    """An optional dependency is not installed.
+
+    Attributes:
+        extra: Name of the extra that brings it.
+    """
+
+    def __init__(self, feature: str, extra: str) -> None:
+        self.extra = extra
+        super().__init__(
+            f"{feature} needs the extra {extra!r}. "
+            f'Install it with: pip install "rag-rerankers[{extra}]"'
+        )
+
+
+class ScoreError(RerankError, ValueError):
+    """A scorer returned scores that cannot be ranked: wrong length, or not a number."""
+
+
+class OutOfMemoryError(RerankError, MemoryError):
+    """The accelerator's memory does not hold even one text."""
+
+
+class TruncationWarning(UserWarning):
+    """Some texts were longer than the model reads, and were cut."""

@@ -1,0 +1,245 @@
+"""The one place where the stages meet: texts in, ranked documents out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import threading
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from rag_rerankers.cancellation import current_flag
+from rag_rerankers.options import ModelOptions
+from rag_rerankers.ranking import check_scores, check_threshold, check_top_n, order, sigmoid
+from rag_rerankers.types import CalibratedScorer, RankedDocument, Scorer
+
+__all__ = ["Reranker", "check_query", "check_texts"]
+
+DEFAULT_MODEL = "minilm-maxsim"
+
+
+class Reranker:
+    """Ranks texts by how well they answer a query.
+
+    One instance may be shared by any number of threads and asyncio tasks.
+
+    Args:
+        model: An alias (``rag-rerankers models`` lists them), a hub id, a local folder, or any
+            object with a ``score`` method (:class:`~rag_rerankers.Scorer`).
+        device: ``"auto"`` (CUDA if there is one, else CPU), or what ``torch.device`` takes.
+            Apple's MPS is used only on request.
+        dtype: ``"auto"``, ``"float32"``, ``"bfloat16"`` or ``"float16"``.
+        max_length: Tokens that the model reads, query and specials included (cross-encoders) or
+            per document (late interaction). None: the model's own default.
+        revision: Branch, tag or commit on the hub. None: the alias's, or ``main``.
+        long_documents: ``"truncate"`` cuts what is too long, as the reference implementations
+            do, and warns; ``"max_passage"`` scores overlapping windows and keeps the best.
+        batch_tokens: Tokens per forward pass. None: chosen for the device.
+        local_files_only: Never ask the hub; ``HF_HUB_OFFLINE=1`` does the same.
+
+    Raises:
+        ModelLoadError: The model cannot be found or is not a reranker.
+        TypeError, ValueError: An argument of the wrong kind.
+
+    Example:
+        >>> class Length:
+        ...     def score(self, query, texts):
+        ...         return [float(len(text)) for text in texts]
+        >>> reranker = Reranker(Length())
+        >>> [hit.text for hit in reranker.rank("any", ["a", "ccc", "bb"], top_n=2)]
+        ['ccc', 'bb']
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | Scorer = DEFAULT_MODEL,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        max_length: int | None = None,
+        revision: str | None = None,
+        long_documents: str = "truncate",
+        batch_tokens: int | None = None,
+        local_files_only: bool = False,
+    ) -> None:
+        options = ModelOptions(
+            device=device,
+            dtype=dtype,
+            max_length=max_length,
+            revision=revision,
+            long_documents=long_documents,
+            batch_tokens=batch_tokens,
+            local_files_only=local_files_only,
+        )
+        if isinstance(model, (str, os.PathLike)):
+            from rag_rerankers.scorers import load_scorer
+
+            self.name = os.fspath(model)
+            self.scorer: Scorer = load_scorer(self.name, options)
+        elif isinstance(model, Scorer) and not isinstance(model, type):
+            options.refuse_unless_default(model)
+            self.name = type(model).__name__
+            self.scorer = model
+        else:
+            raise TypeError(
+                f"model must be a name, a folder or an object with a score method, not {model!r}"
+            )
+        self.options = options
+        self._given = model
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Weights are not copied: the other side loads the same model with the same options.
+        return _rebuild, (self._given, self.options)
+
+    def rank(
+        self,
+        query: str,
+        texts: Iterable[str],
+        *,
+        top_n: int | None = None,
+        threshold: float | None = None,
+    ) -> list[RankedDocument]:
+        """Rank texts by relevance to the query.
+
+        Args:
+            query: The question. An empty string is scored like any other.
+            texts: The candidates, in any order; any Unicode, any length.
+            top_n: Keep this many. None keeps all.
+            threshold: Keep only hits whose ``relevance`` (0..1) is at least this.
+
+        Returns:
+            Hits from best to worst; equal scores keep the order of ``texts``.
+
+        Raises:
+            ValueError: ``query`` is None, or ``top_n`` or ``threshold`` is out of range.
+            TypeError: ``query`` or a text is not a string; the message names the index.
+            ScoreError: The model returned NaN; the message names the indices.
+        """
+        check_query(query)
+        candidates = check_texts(texts)
+        check_top_n(top_n)
+        check_threshold(threshold)
+        if not candidates or top_n == 0:
+            return []
+        scores = check_scores(self.scorer.score(query, candidates), len(candidates))
+        return self._hits(query, candidates, scores, top_n, threshold)
+
+    async def arank(
+        self,
+        query: str,
+        texts: Iterable[str],
+        *,
+        top_n: int | None = None,
+        threshold: float | None = None,
+    ) -> list[RankedDocument]:
+        """:meth:`rank` for asyncio: the event loop stays free.
+
+        When the awaiting task is cancelled, the work stops after the batch in progress.
+        """
+        # Checked here, not in the thread: a mistake costs no thread and keeps a short traceback.
+        check_query(query)
+        candidates = check_texts(texts)
+        check_top_n(top_n)
+        check_threshold(threshold)
+        if not candidates or top_n == 0:
+            return []
+        flag = threading.Event()
+        context = contextvars.copy_context()
+        context.run(current_flag.set, flag)
+
+        def work() -> list[RankedDocument]:
+            return self.rank(query, candidates, top_n=top_n, threshold=threshold)
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(_workers(), context.run, work)
+        finally:
+            # Harmless when the work is done; tells the thread to stop when the task was cancelled.
+            flag.set()
+
+    def _hits(
+        self,
+        query: str,
+        texts: Sequence[str],
+        scores: Sequence[float],
+        top_n: int | None,
+        threshold: float | None,
+    ) -> list[RankedDocument]:
+        if isinstance(self.scorer, CalibratedScorer):
+            relevance = [float(value) for value in self.scorer.relevance(query, scores)]
+        else:
+            relevance = [sigmoid(score) for score in scores]
+        hits = [
+            RankedDocument(index=i, text=texts[i], score=scores[i], relevance=relevance[i])
+            for i in order(scores)
+        ]
+        if threshold is not None:
+            hits = [hit for hit in hits if hit.relevance >= threshold]
+        return hits[:top_n]
+
+
+def check_query(query: object) -> None:
+    """Refuse a query that is missing or not a string.
+
+    Raises:
+        ValueError: It is None.
+        TypeError: It is anything else but a string.
+    """
+    if query is None:
+        raise ValueError("the query is missing (None): give the question as a string")
+    if not isinstance(query, str):
+        raise TypeError(f"the query must be a string, not {type(query).__name__}: {query!r:.100}")
+
+
+def check_texts(texts: object) -> list[str]:
+    """Return the texts as a list.
+
+    Raises:
+        TypeError: Not an iterable of strings; the message names the first bad index.
+    """
+    if isinstance(texts, (str, bytes)):
+        raise TypeError(f"texts must be a list of strings, not one {type(texts).__name__}")
+    if not isinstance(texts, Iterable):
+        raise TypeError(f"texts must be a list of strings, not {type(texts).__name__}")
+    checked = list(texts)
+    for i, text in enumerate(checked):
+        if not isinstance(text, str):
+            raise TypeError(
+                f"text {i} is not a string but {type(text).__name__}: {text!r:.100}. "
+                "Drop it, or give its text"
+            )
+    return checked
+
+
+def _rebuild(model: Any, options: ModelOptions) -> Reranker:
+    return Reranker(model, **options.as_kwargs())
+
+
+# arank has threads of its own: asyncio's default pool is shared with everybody's blocking calls,
+# and a few slow forward passes would starve DNS look-ups and file reads.
+_pool: ThreadPoolExecutor | None = None
+_pool_lock = threading.Lock()
+
+
+def _workers() -> ThreadPoolExecutor:
+    global _pool
+    with _pool_lock:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(
+                max_workers=min(32, (os.cpu_count() or 1) + 4), thread_name_prefix="rag-rerankers"
+            )
+        return _pool
+
+
+def _forget_workers() -> None:
+    # Threads do not survive a fork: a child that inherited the pool would wait for ever.
+    global _pool, _pool_lock
+    _pool, _pool_lock = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_workers)

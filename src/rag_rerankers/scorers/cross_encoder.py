@@ -1,0 +1,118 @@
+"""Cross-encoders: query and passage go through the model together, one logit a pair."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rag_rerankers.engine import Engine
+from rag_rerankers.engine.limits import checked_max_length, position_capacity
+from rag_rerankers.errors import ModelLoadError
+from rag_rerankers.ranking import sigmoid
+from rag_rerankers.tokenization import PairTemplate, TextTokenizer
+from rag_rerankers.weights import load_config, load_model, load_tokenizer
+from rag_rerankers.windows import best_per_document, split_documents, warn_if_cut
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["CrossEncoderScorer"]
+
+DEFAULT_MAX_LENGTH = 512
+
+
+class CrossEncoderScorer:
+    """Scores pairs as FlagEmbedding's ``FlagReranker`` does.
+
+    The query keeps at most 3/4 of ``max_length`` tokens; then only the passage is cut, until
+    the pair with its special tokens fits. The score is the raw logit; the relevance its sigmoid.
+
+    Args:
+        engine: Runs the model.
+        tokenizer: Text to ids.
+        template: How the model joins a pair.
+        max_length: Tokens of a pair at most, special tokens included.
+        long_documents: ``"truncate"`` or ``"max_passage"``.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        tokenizer: TextTokenizer,
+        template: PairTemplate,
+        max_length: int,
+        long_documents: str = "truncate",
+    ) -> None:
+        smallest = 4 * (template.n_special + 1)
+        if max_length < smallest:
+            raise ValueError(
+                f"max_length {max_length} leaves no room for a passage beside a query of 3/4 of "
+                f"it and {template.n_special} special tokens: use {smallest} or more"
+            )
+        self.engine = engine
+        self.max_length = max_length
+        self.query_length = max_length * 3 // 4
+        self.long_documents = long_documents
+        self._tokenizer = tokenizer
+        self._template = template
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        max_length: int | None = None,
+        long_documents: str = "truncate",
+        batch_tokens: int | None = None,
+    ) -> CrossEncoderScorer:
+        """Load a sequence-classification model with one label from a folder.
+
+        Raises:
+            ModelLoadError: It has more than one label, or lacks weights.
+            ValueError: ``max_length`` is more than the model can read.
+        """
+        from transformers import AutoModelForSequenceClassification
+
+        config = load_config(folder)
+        if config.num_labels != 1:
+            raise ModelLoadError(
+                f"{folder} has {config.num_labels} labels: a reranker has one, the relevance. "
+                "A classifier (NLI, sentiment, ...) does not rank"
+            )
+        tokenizer = load_tokenizer(folder)
+        model = load_model(AutoModelForSequenceClassification, folder, device, dtype)
+        limit = position_capacity(model)
+        engine = Engine(
+            model, tokenizer.pad_token_id or 0, with_logits=True, batch_tokens=batch_tokens
+        )
+        return cls(
+            engine,
+            TextTokenizer(tokenizer),
+            PairTemplate.of(tokenizer),
+            checked_max_length(max_length, DEFAULT_MAX_LENGTH, limit),
+            long_documents,
+        )
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        """One logit per text, in the order of ``texts``."""
+        if not texts:
+            return []
+        query_ids, *text_ids = self._tokenizer.ids([query, *texts])
+        n_query = len(query_ids)
+        query_ids = query_ids[: self.query_length]
+        room = self.max_length - self._template.n_special - len(query_ids)
+        passages = split_documents(text_ids, room, self.long_documents)
+        warn_if_cut(passages, room, n_query, self.query_length)
+        pairs = [self._template.join(query_ids, passage) for passage in passages.ids]
+        logits = [0.0] * len(pairs)
+        for indices, batch in self.engine.run(pairs):
+            for index, logit in zip(indices, batch.tolist(), strict=True):
+                logits[index] = logit
+        return best_per_document(logits, passages)
+
+    def relevance(self, query: str, scores: Sequence[float]) -> list[float]:
+        """Sigmoid of the logits."""
+        return [sigmoid(score) for score in scores]

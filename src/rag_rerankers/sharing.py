@@ -1,0 +1,47 @@
+"""One loaded model per process and configuration, however many adapters ask for it."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from rag_rerankers.options import ModelOptions
+from rag_rerankers.reranker import Reranker
+
+__all__ = ["clear_shared_rerankers", "shared_reranker"]
+
+_rerankers: dict[tuple[str, ModelOptions], Reranker] = {}
+_locks: dict[tuple[str, ModelOptions], threading.Lock] = {}
+_guard = threading.Lock()
+
+
+def shared_reranker(
+    model: str | os.PathLike[str], options: ModelOptions | None = None
+) -> Reranker:
+    """Return the process's reranker for this model and these options, loading it once.
+
+    Threads that ask for the same model at the same time wait for one load; other models load
+    beside it. A load that fails is tried again at the next call.
+
+    Args:
+        model: An alias, a hub id or a local folder.
+        options: How to load it; None for the defaults.
+
+    Raises:
+        ModelLoadError: The model cannot be loaded.
+    """
+    options = options or ModelOptions()
+    key = (os.fspath(model), options)
+    with _guard:
+        lock = _locks.setdefault(key, threading.Lock())
+    with lock:
+        if key not in _rerankers:
+            _rerankers[key] = Reranker(model, **options.as_kwargs())
+        return _rerankers[key]
+
+
+def clear_shared_rerankers() -> None:
+    """Forget the shared rerankers; each is freed once nobody uses it."""
+    with _guard:
+        _rerankers.clear()
+        _locks.clear()

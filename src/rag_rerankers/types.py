@@ -1,0 +1,75 @@
+"""The two things that every stage agrees on: what a scorer is and what a hit is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+__all__ = ["CalibratedScorer", "RankedDocument", "Scorer"]
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Anything that scores texts against a query.
+
+    Any object with this one method can be given to :class:`rag_rerankers.Reranker`.
+
+    Example:
+        >>> class Overlap:
+        ...     def score(self, query, texts):
+        ...         words = set(query.split())
+        ...         return [float(len(words & set(text.split()))) for text in texts]
+        >>> isinstance(Overlap(), Scorer)
+        True
+    """
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        """Score every text against the query.
+
+        Args:
+            query: The question.
+            texts: The candidates; may be empty.
+
+        Returns:
+            One raw score per text, higher is better, in the order of ``texts``.
+        """
+        ...
+
+
+@runtime_checkable
+class CalibratedScorer(Scorer, Protocol):
+    """A scorer that also knows what its raw scores mean on the scale 0..1.
+
+    A scorer without this method is read as one that returns logits: its relevance is the
+    logistic sigmoid of the score.
+    """
+
+    def relevance(self, query: str, scores: Sequence[float]) -> list[float]:
+        """Map raw scores to 0..1, monotonically for one query.
+
+        Args:
+            query: The query that the scores belong to.
+            scores: Raw scores as :meth:`Scorer.score` returned them.
+
+        Returns:
+            One number in 0..1 per score.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RankedDocument:
+    """One hit of a ranking.
+
+    Attributes:
+        index: Position in the caller's list of texts.
+        text: The text, as the caller gave it.
+        score: The model's raw score: a logit, or a sum of maxima.
+        relevance: The same on the scale 0..1.
+    """
+
+    index: int
+    text: str
+    score: float
+    relevance: float

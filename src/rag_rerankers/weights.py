@@ -1,0 +1,167 @@
+"""Reads models from a folder without ever running what the folder brings."""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rag_rerankers.errors import ModelLoadError, UnsafeWeightsError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+__all__ = ["load_config", "load_model", "load_tensors", "load_tokenizer", "read_json"]
+
+logger = logging.getLogger(__name__)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file; empty if there is no such file.
+
+    Raises:
+        ModelLoadError: The file is not a JSON object.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise ModelLoadError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ModelLoadError(f"{path} holds a JSON {type(value).__name__}, not an object")
+    return value
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The weight files of a model: safetensors if there are any, else ``.bin``.
+
+    Raises:
+        ModelLoadError: There are none.
+    """
+    for pattern in ("model*.safetensors", "pytorch_model*.bin"):
+        found = sorted(folder.glob(pattern))
+        if found:
+            return found
+    there = ", ".join(sorted(path.name for path in folder.iterdir())[:12]) or "nothing"
+    raise ModelLoadError(
+        f"{folder} holds no model.safetensors and no pytorch_model.bin (it holds: {there})"
+    )
+
+
+def load_config(folder: Path) -> Any:
+    """The model's configuration.
+
+    Raises:
+        ModelLoadError: There is none, or transformers does not know the architecture.
+    """
+    from transformers import AutoConfig
+
+    if not (folder / "config.json").is_file():
+        raise ModelLoadError(f"{folder} holds no config.json: it is not a transformers model")
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (ValueError, KeyError, OSError) as error:
+        raise ModelLoadError(f"{folder / 'config.json'} cannot be used: {error}") from error
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The model's tokenizer.
+
+    Raises:
+        ModelLoadError: There is none that transformers can read.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:
+        raise ModelLoadError(f"the tokenizer in {folder} cannot be loaded: {error}") from error
+    return tokenizer
+
+
+def load_model(
+    auto_class: Any, folder: Path, device: torch.device, dtype: torch.dtype
+) -> PreTrainedModel:
+    """A model in evaluation mode, with every weight that it needs.
+
+    Args:
+        auto_class: ``AutoModel`` or ``AutoModelForSequenceClassification``.
+        folder: Where it lies.
+        device: Where it is to run.
+        dtype: Precision of its weights.
+
+    Raises:
+        ModelLoadError: Weights are missing or cannot be read.
+        UnsafeWeightsError: The weights hold more than tensors.
+    """
+    safe = weight_files(folder)[0].suffix == ".safetensors"
+    try:
+        model, info = auto_class.from_pretrained(
+            folder,
+            dtype=dtype,
+            use_safetensors=safe,
+            weights_only=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    except pickle.UnpicklingError as error:
+        raise _unsafe(folder, error) from error
+    except (ValueError, OSError, RuntimeError, KeyError) as error:
+        if "weights_only" in str(error).lower() or "unpickl" in str(error).lower():
+            raise _unsafe(folder, error) from error
+        raise ModelLoadError(f"the model in {folder} cannot be loaded: {error}") from error
+    # transformers fills missing weights with random numbers. The pooler is the one part that
+    # encoders are published without and that token vectors do not need.
+    missing = sorted(
+        key
+        for key in info["missing_keys"]
+        if not ("pooler" in key and "Classification" not in type(model).__name__)
+    )
+    if missing:
+        shown = ", ".join(missing[:4]) + (", ..." if len(missing) > 4 else "")
+        raise ModelLoadError(
+            f"the weights in {folder} lack {len(missing)} tensors of {type(model).__name__} "
+            f"({shown}): this checkpoint was not trained as such a model"
+        )
+    loaded: PreTrainedModel = model.to(device).eval()
+    return loaded
+
+
+def load_tensors(folder: Path, names: tuple[str, ...]) -> dict[str, torch.Tensor]:
+    """Single tensors by name, float32, on the CPU; names that do not exist are left out.
+
+    Raises:
+        UnsafeWeightsError: A ``.bin`` file holds more than tensors.
+    """
+    found: dict[str, torch.Tensor] = {}
+    for path in weight_files(folder):
+        if path.suffix == ".safetensors":
+            from safetensors import safe_open
+
+            with safe_open(path, framework="pt") as file:
+                keys = set(file.keys())
+                found |= {name: file.get_tensor(name) for name in names if name in keys}
+        else:
+            import torch
+
+            try:
+                state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            except (pickle.UnpicklingError, RuntimeError) as error:
+                raise _unsafe(folder, error) from error
+            found |= {name: state[name] for name in names if name in state}
+    return {name: tensor.float() for name, tensor in found.items()}
+
+
+def _unsafe(folder: Path, error: Exception) -> UnsafeWeightsError:
+    first_line = str(error).strip().split("\n")[0]
+    return UnsafeWeightsError(
+        f"the .bin weights in {folder} hold more than tensors, which could run code when loaded: "
+        f"refused ({first_line}). Ask for a safetensors version of the model"
+    )
