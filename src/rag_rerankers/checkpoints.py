@@ -25,7 +25,7 @@ class Checkpoint:
         parameters: Number of weights, in millions.
         size: Bytes to download, in megabytes.
         licence: SPDX identifier.
-        languages: What it was trained on.
+        languages: ISO codes of what it was trained on, or ``many``.
         sha256: Checksum of the weights where they come from a third party, else None.
     """
 
@@ -53,7 +53,7 @@ _KNOWN = (
         parameters=23,
         size=84,
         licence="Apache-2.0",
-        languages="English",
+        languages="en",
         # Equal to the weights that the authors of all-MiniLM-L6-v2 publish.
         sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     ),
@@ -67,7 +67,7 @@ _KNOWN = (
         parameters=23,
         size=91,
         licence="Apache-2.0",
-        languages="English",
+        languages="en",
     ),
     Checkpoint(
         alias="bge-reranker-base",
@@ -79,7 +79,7 @@ _KNOWN = (
         parameters=278,
         size=1112,
         licence="MIT",
-        languages="English, Chinese",
+        languages="en, zh",
     ),
     Checkpoint(
         alias="bge-reranker-large",
@@ -91,7 +91,7 @@ _KNOWN = (
         parameters=560,
         size=2240,
         licence="MIT",
-        languages="English, Chinese",
+        languages="en, zh",
     ),
     Checkpoint(
         alias="bge-reranker-v2-m3",
@@ -103,7 +103,7 @@ _KNOWN = (
         parameters=568,
         size=2271,
         licence="Apache-2.0",
-        languages="multilingual",
+        languages="many",
     ),
     Checkpoint(
         alias="colbertv2",
@@ -115,7 +115,7 @@ _KNOWN = (
         parameters=110,
         size=438,
         licence="MIT",
-        languages="English",
+        languages="en",
     ),
     Checkpoint(
         alias="answerai-colbert-small",
@@ -127,7 +127,7 @@ _KNOWN = (
         parameters=33,
         size=134,
         licence="Apache-2.0",
-        languages="English",
+        languages="en",
     ),
 )
 

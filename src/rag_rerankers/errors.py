@@ -2,9 +2,9 @@
 
     RerankError
     ├── ModelLoadError           a model that cannot be found, read or used as a reranker
-    │   └── UnsafeWeightsError   weights that only an unsafe loader could read, or with a wrong checksum
+    │   └── UnsafeWeightsError   weights that need an unsafe loader, or have a wrong checksum
     ├── MissingExtraError        an optional dependency is absent (also an ImportError)
-    ├── ScoreError               a scorer returned something that cannot be ranked (also a ValueError)
+    ├── ScoreError               a scorer returned what cannot be ranked (also a ValueError)
     └── OutOfMemoryError         not even a single text fits the accelerator (also a MemoryError)
 
     TruncationWarning            texts were longer than the model reads (a UserWarning)

@@ -29,11 +29,15 @@ class ModelOptions:
 
     def __post_init__(self) -> None:
         if not isinstance(self.device, str):
-            raise TypeError(f'device must be a string such as "cpu" or "cuda:0", not {self.device!r}')
+            raise TypeError(
+                f'device must be a string such as "cpu" or "cuda:0", not {self.device!r}'
+            )
         _one_of("dtype", self.dtype, DTYPES)
         _one_of("long_documents", self.long_documents, LONG_DOCUMENTS)
         _positive("max_length", self.max_length)
         _positive("batch_tokens", self.batch_tokens)
+        if not isinstance(self.local_files_only, bool):
+            raise TypeError(f"local_files_only must be a bool, not {self.local_files_only!r}")
         if self.revision is not None and not isinstance(self.revision, str):
             raise TypeError(f"revision must be a string or None, not {self.revision!r}")
 
@@ -50,7 +54,7 @@ class ModelOptions:
         changed = [f.name for f in fields(self) if getattr(self, f.name) != f.default]
         if changed:
             raise ValueError(
-                f"{', '.join(changed)} cannot be set for a ready scorer "
+                f"{', '.join(changed)} cannot be set for a ready model "
                 f"({type(scorer).__name__}): set it where the scorer is made"
             )
 

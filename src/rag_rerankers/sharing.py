@@ -15,9 +15,7 @@ _locks: dict[tuple[str, ModelOptions], threading.Lock] = {}
 _guard = threading.Lock()
 
 
-def shared_reranker(
-    model: str | os.PathLike[str], options: ModelOptions | None = None
-) -> Reranker:
+def shared_reranker(model: str | os.PathLike[str], options: ModelOptions | None = None) -> Reranker:
     """Return the process's reranker for this model and these options, loading it once.
 
     Threads that ask for the same model at the same time wait for one load; other models load

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,9 +78,14 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """
     from transformers import AutoTokenizer
 
+    settings = read_json(folder / "tokenizer_config.json")
+    # transformers 5 writes a list here, at which transformers 4 stumbles; the tokens themselves
+    # are in tokenizer.json.
+    listed = isinstance(settings.get("extra_special_tokens"), list)
+    extra: dict[str, Any] = {"extra_special_tokens": {}} if listed else {}
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
+            folder, local_files_only=True, trust_remote_code=False, **extra
         )
     except Exception as error:
         raise ModelLoadError(f"the tokenizer in {folder} cannot be loaded: {error}") from error
@@ -102,15 +109,16 @@ def load_model(
     """
     safe = weight_files(folder)[0].suffix == ".safetensors"
     try:
-        model, info = auto_class.from_pretrained(
-            folder,
-            dtype=dtype,
-            use_safetensors=safe,
-            weights_only=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
+        with _without_report():
+            model, info = auto_class.from_pretrained(
+                folder,
+                dtype=dtype,
+                use_safetensors=safe,
+                weights_only=True,
+                local_files_only=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
     except pickle.UnpicklingError as error:
         raise _unsafe(folder, error) from error
     except (ValueError, OSError, RuntimeError, KeyError) as error:
@@ -157,6 +165,21 @@ def load_tensors(folder: Path, names: tuple[str, ...]) -> dict[str, torch.Tensor
                 raise _unsafe(folder, error) from error
             found |= {name: state[name] for name in names if name in state}
     return {name: tensor.float() for name, tensor in found.items()}
+
+
+@contextlib.contextmanager
+def _without_report() -> Iterator[None]:
+    """Silence transformers' table of unexpected weights: what matters is checked here."""
+    noisy = logging.getLogger("transformers.modeling_utils")
+    noisy.addFilter(_is_error)
+    try:
+        yield
+    finally:
+        noisy.removeFilter(_is_error)
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
 
 
 def _unsafe(folder: Path, error: Exception) -> UnsafeWeightsError:

@@ -11,7 +11,7 @@ from rag_rerankers.errors import TruncationWarning
 __all__ = ["Passages", "best_per_document", "split_documents", "warn_if_cut", "windows"]
 
 OVERLAP = 4
-"""Neighbouring windows share 1/4 of their tokens, so that a sentence at a border is whole in one."""
+"""Neighbours share 1/4 of their tokens, so that a sentence at a border is whole in one of them."""
 
 
 def windows(n_tokens: int, size: int) -> list[slice]:

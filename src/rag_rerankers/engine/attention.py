@@ -62,7 +62,9 @@ def packed_attention(
 
     Args:
         module: The calling attention module; not used.
-        query, key, value: Shape (1, heads, tokens, dim).
+        query: Shape (1, heads, tokens, dim).
+        key: Shape as ``query``, perhaps with fewer heads.
+        value: Shape as ``key``.
         attention_mask: Not used: the layout says who sees whom.
         packed_layout: Where the sequences lie.
         scaling: Factor on the products; None for ``1 / sqrt(dim)``.

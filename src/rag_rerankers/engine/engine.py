@@ -76,9 +76,7 @@ class Engine:
         start = 0
         while start < len(order):
             check_cancelled()
-            batch = take_batch(
-                lengths, order, start, self.batch_tokens, padded=self._runner.padded
-            )
+            batch = take_batch(lengths, order, start, self.batch_tokens, padded=self._runner.padded)
             output = self._try([sequences[i] for i in batch])
             if output is None:
                 continue  # out of memory: the same sequences again, in smaller batches

@@ -35,7 +35,7 @@ def choose_runner(model: PreTrainedModel, pad_id: int, *, with_logits: bool) -> 
         with_logits: Whether the logits are wanted (a cross-encoder) or the hidden states.
     """
     padded = PaddedRunner(model, pad_id)
-    batch = list(_sequences(model, with_logits))
+    batch = list(_sequences(model, partly_hidden=not with_logits))
     own_attention = model.config._attn_implementation
     with torch.inference_mode():
         expected = padded.logits(batch) if with_logits else padded.hidden(batch)
@@ -73,7 +73,7 @@ def _matching(
     return runner if difference <= _TOLERANCE[model.dtype] else None
 
 
-def _sequences(model: PreTrainedModel, with_logits: bool) -> Iterator[TokenSequence]:
+def _sequences(model: PreTrainedModel, *, partly_hidden: bool) -> Iterator[TokenSequence]:
     """Different lengths, one of them longer than a sliding window, one partly unattended."""
     lengths = [9, 4, 6, 6]
     config = model.config
@@ -85,4 +85,4 @@ def _sequences(model: PreTrainedModel, with_logits: bool) -> Iterator[TokenSeque
     for i, length in enumerate(lengths):
         # The first ids of a vocabulary are padding and other specials.
         ids = torch.randint(5, model.config.vocab_size, (length,), generator=generator).tolist()
-        yield TokenSequence(ids, attended=length - 3 if i == 0 and not with_logits else None)
+        yield TokenSequence(ids, attended=length - 3 if i == 0 and partly_hidden else None)

@@ -109,7 +109,8 @@ class PackedRunner:
         return self._run(batch)[0]
 
     def logits(self, batch: Sequence[TokenSequence]) -> torch.Tensor:
-        assert self._head is not None and self._head_modules is not None
+        assert self._head is not None
+        assert self._head_modules is not None
         states, layout = self._run(batch)
         return self._head(self._head_modules, states, layout).view(-1)
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import string
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from rag_rerankers.errors import ModelLoadError
 from rag_rerankers.scorers.recipe import Recipe, Side
@@ -49,7 +49,12 @@ def detect_layout(folder: Path, architectures: list[str]) -> Layout:
     """
     if (folder / "modules.json").is_file():
         config = read_json(folder / "config_sentence_transformers.json")
-        if _PYLATE_KEYS & config.keys():
+        kinds = [kind for kind, _ in read_modules(folder)]
+        if (
+            _PYLATE_KEYS & config.keys()
+            or config.get("model_type") == "ColBERT"
+            or any(kind.startswith("pylate.") for kind in kinds)
+        ):
             return "pylate"
         if config.get("model_type") == "MultiVectorEncoder":
             return "sentence-transformers"
@@ -245,22 +250,23 @@ def _modules_config(folder: Path, kind: str) -> dict[str, Any]:
 
 def _specials(tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Special ids before and after a single text."""
-    inner = tokenizer("a", add_special_tokens=False)["input_ids"]
-    whole = list(tokenizer("a")["input_ids"])
+    inner: list[int] = tokenizer("a", add_special_tokens=False)["input_ids"]
+    whole: list[int] = tokenizer("a")["input_ids"]
     for at in range(len(whole) - len(inner) + 1):
-        if whole[at : at + len(inner)] == list(inner):
+        if whole[at : at + len(inner)] == inner:
             return tuple(whole[:at]), tuple(whole[at + len(inner) :])
     raise ModelLoadError(f"the tokenizer turns 'a' into {inner} alone but {whole} with specials")
 
 
 def _marker(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
     id_ = tokenizer.convert_tokens_to_ids(token)
-    if id_ is None or (id_ == tokenizer.unk_token_id and token != tokenizer.unk_token):
+    known = isinstance(id_, int) and (id_ != tokenizer.unk_token_id or token == tokenizer.unk_token)
+    if not known:
         raise ModelLoadError(
             f"the token {token!r}, which the checkpoint asks for, is not in the tokenizer's "
             "vocabulary: the tokenizer files do not belong to these weights"
         )
-    return int(id_)
+    return int(cast("int", id_))
 
 
 def _mask_id(tokenizer: PreTrainedTokenizerBase) -> int:
@@ -279,7 +285,7 @@ def _punctuation(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
 def _known_ids(tokenizer: PreTrainedTokenizerBase, words: list[str]) -> frozenset[int]:
     ids = (tokenizer.convert_tokens_to_ids(word) for word in words)
     # A word that the vocabulary lacks must not drop every unknown token of a document.
-    return frozenset(int(id_) for id_ in ids if id_ is not None and id_ != tokenizer.unk_token_id)
+    return frozenset(id_ for id_ in ids if isinstance(id_, int) and id_ != tokenizer.unk_token_id)
 
 
 def _own_limit(tokenizer: PreTrainedTokenizerBase) -> int:

@@ -9,9 +9,7 @@ import torch
 __all__ = ["maxsim"]
 
 
-def maxsim(
-    query: torch.Tensor, documents: torch.Tensor, lengths: Sequence[int]
-) -> torch.Tensor:
+def maxsim(query: torch.Tensor, documents: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
     """Score packed documents: for each query vector its best document vector, summed.
 
     ``score(d) = sum over i of max over j of query[i] . d[j]``, for all documents at once.
@@ -37,7 +35,9 @@ def maxsim(
         [2.0, -0.2]
     """
     if sum(lengths) != len(documents):
-        raise ValueError(f"lengths add up to {sum(lengths)}, but there are {len(documents)} vectors")
+        raise ValueError(
+            f"lengths add up to {sum(lengths)}, but there are {len(documents)} vectors"
+        )
     if not lengths:
         return torch.zeros(0)
     # float32: the sum of 32 maxima in half precision would lose the differences that rank.

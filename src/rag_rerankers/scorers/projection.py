@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from rag_rerankers.weights import load_tensors, read_json
 
 __all__ = ["Dense", "project", "read_projection"]
 
-_ACTIVATIONS = {
+_ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "Identity": lambda x: x,
     "Tanh": torch.tanh,
     "ReLU": torch.relu,
@@ -44,10 +44,12 @@ class Dense:
     residual: torch.Tensor | None = None
 
     def __call__(self, states: torch.Tensor) -> torch.Tensor:
-        out = _ACTIVATIONS[self.activation](linear(states, self.weight, self.bias))
+        """Apply the layer to states of shape (tokens, in)."""
+        out: torch.Tensor = _ACTIVATIONS[self.activation](linear(states, self.weight, self.bias))
         if not self.skip:
             return out
-        return out + (states if self.residual is None else linear(states, self.residual))
+        kept: torch.Tensor = states if self.residual is None else linear(states, self.residual)
+        return out + kept
 
 
 def read_projection(

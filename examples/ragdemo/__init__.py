@@ -1,0 +1,1 @@
+"""The parts of the question-answering demo: corpus, index, judgments, report."""

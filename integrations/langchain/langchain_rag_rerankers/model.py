@@ -1,0 +1,90 @@
+"""Which model an adapter uses and how it is loaded: shared by all adapters of this package."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, SkipValidation
+from rag_rerankers import ModelOptions, RankedDocument, Reranker, Scorer, shared_reranker
+
+__all__ = ["ModelFields"]
+
+
+class ModelFields(BaseModel):
+    """Fields and loading that every adapter has.
+
+    Values are checked by the core, not coerced by pydantic: a core that is strict about ``True``
+    or ``"5"`` as a number must not be bypassed by an adapter.
+    """
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    model: Annotated[str | os.PathLike[str] | Reranker | Scorer, SkipValidation] = "minilm-maxsim"
+    """An alias, a hub id, a folder, a ready ``Reranker``, or any object with a ``score`` method.
+
+    A model given by name is loaded at first use, once per process and configuration, however many
+    adapters ask for it. A ready object is used as it is.
+    """
+
+    scores: Literal["relevance", "raw"] = "relevance"
+    """``"relevance"`` (0..1), or the model's own ``"raw"`` score (a logit, or a sum of maxima)."""
+
+    device: Annotated[str, SkipValidation] = "auto"
+    """``"auto"`` (CUDA if there is one, else CPU), or what ``torch.device`` takes."""
+
+    dtype: Annotated[str, SkipValidation] = "auto"
+    """``"auto"``, ``"float32"``, ``"bfloat16"`` or ``"float16"``."""
+
+    max_length: Annotated[int | None, SkipValidation] = None
+    """Tokens that the model reads. None: the model's own default."""
+
+    revision: Annotated[str | None, SkipValidation] = None
+    """Branch, tag or commit on the hub. None: the alias's, or ``main``."""
+
+    long_documents: Annotated[str, SkipValidation] = "truncate"
+    """``"truncate"`` (cut, and warn), or ``"max_passage"`` (best of overlapping windows)."""
+
+    batch_tokens: Annotated[int | None, SkipValidation] = None
+    """Tokens per forward pass. None: chosen for the device."""
+
+    local_files_only: Annotated[bool, SkipValidation] = False
+    """Never ask the hub; ``HF_HUB_OFFLINE=1`` does the same."""
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Refuse at construction what could only fail at first use."""
+        self._options()
+        if not isinstance(self.model, (str, os.PathLike)):
+            self._load()
+
+    def _options(self) -> ModelOptions:
+        return ModelOptions(
+            device=self.device,
+            dtype=self.dtype,
+            max_length=self.max_length,
+            revision=self.revision,
+            long_documents=self.long_documents,
+            batch_tokens=self.batch_tokens,
+            local_files_only=self.local_files_only,
+        )
+
+    def _load(self) -> Reranker:
+        # No handle is kept here: the process-wide table is the only cache, so that copies,
+        # pickles and changed fields can never meet a stale model.
+        options = self._options()
+        if isinstance(self.model, Reranker):
+            options.refuse_unless_default(self.model)
+            return self.model
+        if isinstance(self.model, (str, os.PathLike)):
+            return shared_reranker(self.model, options)
+        return Reranker(self.model, **options.as_kwargs())
+
+    async def _aload(self) -> Reranker:
+        if isinstance(self.model, (str, os.PathLike)):
+            # Loading takes seconds, and waits for whoever is loading the same model already.
+            return await asyncio.to_thread(self._load)
+        return self._load()
+
+    def _score_of(self, hit: RankedDocument) -> float:
+        return hit.score if self.scores == "raw" else hit.relevance

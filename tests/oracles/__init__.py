@@ -1,0 +1,1 @@
+"""Reference scores, computed without any code of the package under test."""
