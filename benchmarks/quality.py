@@ -56,8 +56,8 @@ def measure(folder: Path, reranker: Reranker, top_k: int, limit: int | None) -> 
     started = time.perf_counter()
     for query_id, text in track(queries.items(), description=f"reranking {folder.name}"):
         ids = [hit.doc_id for hit in before if hit.query_id == query_id]
-        for hit in reranker.rank(text, [corpus[id_] for id_ in ids]):
-            after.append(ScoredDoc(query_id, ids[hit.index], hit.score))
+        hits = reranker.rank(text, [corpus[id_] for id_ in ids])
+        after.extend(ScoredDoc(query_id, ids[hit.index], hit.score) for hit in hits)
     seconds = time.perf_counter() - started
     first = ir_measures.calc_aggregate(MEASURES, qrels, before)
     second = ir_measures.calc_aggregate(MEASURES, qrels, after)
@@ -81,9 +81,8 @@ def _dense(corpus: dict[str, str], queries: dict[str, str], top_k: int) -> Itera
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open()
-    with opened as file:
-        yield from map(json.loads, file)
+    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    yield from map(json.loads, filter(None, data.decode("utf-8").split("\n")))
 
 
 def _qrels(path: Path) -> Iterator[Qrel]:

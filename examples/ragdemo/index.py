@@ -1,89 +1,91 @@
-"""Passages in Chroma, embedded again only where their content has changed."""
+"""Which passages a vector store has to embed again: only those whose content has changed."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import chromadb
-from langchain_chroma import Chroma
-from langchain_core.documents import Document
-from langchain_core.embeddings import Embeddings
-from rich.progress import track
+from rich.progress import Progress
 
 from ragdemo.passages import Passage
 
-__all__ = ["Changes", "open_index"]
+if TYPE_CHECKING:
+    from chromadb.api import ClientAPI
 
-_BATCH = 32
+__all__ = ["CHROMA_SETTINGS", "Changes", "batches", "changes", "metadata", "open_chroma"]
+
+# Cosine, and a wide search beam: the first stage should be the embeddings' fault alone.
+CHROMA_SETTINGS = {"hnsw:space": "cosine", "hnsw:search_ef": 200}
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What :func:`open_index` had to do.
+    """What has to be done to bring a store up to date.
 
     Attributes:
-        embedded: Passages that were new or changed.
-        kept: Passages that were there already.
-        removed: Passages that no longer exist.
+        new: Passages to embed.
+        removed: Ids to delete: passages that are gone, and the old versions of changed ones.
+        kept: How many passages are there unchanged.
     """
 
-    embedded: int
+    new: tuple[Passage, ...]
+    removed: tuple[str, ...]
     kept: int
-    removed: int
+
+    def __str__(self) -> str:
+        """For people."""
+        total = len(self.new) + self.kept
+        return f"{total} passages in Chroma: {len(self.new)} to embed, {self.kept} unchanged"
 
 
-def open_index(
-    folder: Path, collection: str, passages: Sequence[Passage], embeddings: Embeddings
-) -> tuple[Chroma, Changes]:
-    """Open the collection and bring it up to date with the passages.
+def open_chroma(folder: Path) -> ClientAPI:
+    """Chroma's files in a folder, without telemetry."""
+    import chromadb
 
-    Every entry carries the SHA-256 of its text: an unchanged passage is never embedded twice, and
-    a run that was broken off goes on where it stopped.
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = chromadb.Settings(anonymized_telemetry=False)
+    return chromadb.PersistentClient(path=str(folder), settings=settings)
+
+
+def changes(stored: Mapping[str, Mapping[str, Any] | None], wanted: Sequence[Passage]) -> Changes:
+    """Compare a store with what it should hold.
+
+    Every entry carries the SHA-256 of its passage: what has not changed is never embedded twice,
+    and a run that was broken off goes on where it stopped.
 
     Args:
-        folder: Where Chroma keeps its files.
-        collection: Name of the collection.
-        passages: What it is to hold, and nothing else.
-        embeddings: Text to vectors.
+        stored: Id to metadata of every entry of the store.
+        wanted: The passages that it should hold, and nothing else.
     """
-    store = Chroma(
-        collection_name=collection,
-        embedding_function=embeddings,
-        client=chromadb.PersistentClient(
-            path=str(folder), settings=chromadb.Settings(anonymized_telemetry=False)
-        ),
-        # A wide search beam: the first stage should be the embeddings' fault alone.
-        collection_metadata={"hnsw:space": "cosine", "hnsw:search_ef": 200},
-    )
-    stored = store.get(include=["metadatas"])
-    there = {
-        id_: (metadata or {}).get("sha256")
-        for id_, metadata in zip(stored["ids"], stored["metadatas"], strict=True)
-    }
-    wanted = {passage.id: passage for passage in passages}
-    gone = [id_ for id_ in there if id_ not in wanted]
-    if gone:
-        store.delete(ids=gone)
-    changed = [passage for passage in passages if there.get(passage.id) != _sha256(passage)]
-    starts = range(0, len(changed), _BATCH)
-    for start in track(starts, description="embedding passages", disable=not changed):
-        batch = changed[start : start + _BATCH]
-        # With ids that exist already, Chroma replaces the entry.
-        store.add_documents([_document(passage) for passage in batch], ids=[p.id for p in batch])
-    return store, Changes(len(changed), len(passages) - len(changed), len(gone))
+    found = {id_: (entry or {}).get("sha256") for id_, entry in stored.items()}
+    new = tuple(p for p in wanted if found.get(p.id) != _sha256(p))
+    stale = {p.id for p in new} | (found.keys() - {p.id for p in wanted})
+    removed = tuple(sorted(stale & found.keys()))
+    return Changes(new, removed, kept=len(wanted) - len(new))
 
 
-def _document(passage: Passage) -> Document:
-    metadata = {
+def metadata(passage: Passage) -> dict[str, str]:
+    """What is stored beside a passage's text."""
+    return {
         "passage": passage.id,
         "title": passage.title,
         "source": passage.source,
         "sha256": _sha256(passage),
     }
-    return Document(id=passage.id, page_content=passage.text, metadata=metadata)
+
+
+def batches(passages: Sequence[Passage], size: int = 32) -> Iterator[list[Passage]]:
+    """The passages in batches, with a progress bar."""
+    left = iter(passages)
+    with Progress(disable=not passages) as progress:
+        task = progress.add_task("embedding passages", total=len(passages))
+        while batch := list(islice(left, size)):
+            yield batch
+            progress.advance(task, len(batch))
 
 
 def _sha256(passage: Passage) -> str:

@@ -54,7 +54,7 @@ def means_plot(records: Sequence[Record]) -> str:
 
 def gain_plot(records: Sequence[Record]) -> str:
     """Change of nDCG@10 for each question, from the worst to the best."""
-    gains = sorted(r.measures_after["nDCG@10"] - r.measures_before["nDCG@10"] for r in records)
+    gains = sorted(record.gain for record in records)
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(4.6, 3.2), layout="constrained")
         axes: Axes = figure.subplots()
@@ -73,17 +73,18 @@ def movement_plot(records: Sequence[Record]) -> str:
         figure = Figure(figsize=(9.4, 3.6), layout="constrained")
         axes: Axes = figure.subplots()
         for record in records:
-            ranks = {hit.passage: rank for rank, hit in enumerate(record.before, 1)}
+            ranks = record.ranks_before
             for rank, hit in enumerate(record.after, 1):
-                if not hit.grade:
+                grade = record.grades.get(hit.passage, 0)
+                if not grade:
                     continue
                 up = rank <= ranks[hit.passage]
                 axes.plot(
                     [0, 1],
                     [ranks[hit.passage], rank],
                     color=AFTER if up else WORSE,
-                    alpha=0.5 if hit.grade == 2 else 0.2,
-                    linewidth=1.6 if hit.grade == 2 else 0.8,
+                    alpha=0.5 if grade == 2 else 0.2,
+                    linewidth=1.6 if grade == 2 else 0.8,
                 )
         axes.axhline(5.5, color="#52606d", linewidth=0.8, linestyle=":")
         axes.text(0.5, 5.2, "the LLM sees what is above", ha="center", fontsize=9, color="#52606d")

@@ -1,16 +1,16 @@
-"""What is written down about one question: candidates before, order after, relevance of both."""
+"""What is found for a question, and what is written down about it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import ir_measures
 from ir_measures import RR, P, Qrel, ScoredDoc, nDCG
 
-__all__ = ["MEASURES", "Candidate", "Record", "mean", "measure", "write_jsonl"]
+__all__ = ["MEASURES", "Found", "Hit", "Record", "mean", "measure", "write_jsonl"]
 
 # A passage of grade 1 helps and counts as relevant; nDCG also rewards grade 2 above it.
 _MEASURES = {"MRR@10": RR @ 10, "nDCG@10": nDCG @ 10, "P@5": P @ 5}
@@ -18,30 +18,46 @@ MEASURES = tuple(_MEASURES)
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Hit:
     """One passage of a ranking.
 
     Attributes:
         passage: Its id.
         title: Its headings.
+        source: Where a person finds it.
         score: Cosine similarity before, relevance (0..1) after.
-        grade: Hand-judged relevance, 0 to 2; None if nobody judged it.
     """
 
     passage: str
     title: str
+    source: str
     score: float
-    grade: int | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the two stages make of a question.
+
+    Attributes:
+        before: Candidates in the order of the first stage.
+        after: The same, reranked.
+        seconds: Stage (retrieve, rerank) to wall-clock seconds.
+    """
+
+    before: tuple[Hit, ...]
+    after: tuple[Hit, ...]
+    seconds: Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Record:
-    """One question.
+    """One judged question, run.
 
     Attributes:
         id: The question's id.
         question: Its text.
         kind: Paraphrase, keyword trap or multi-passage.
+        grades: Passage to hand-judged relevance, 0 to 2; others count as 0.
         before: Candidates in the order of the first stage.
         after: The same, reranked.
         measures_before: Measure to value.
@@ -53,15 +69,26 @@ class Record:
     id: str
     question: str
     kind: str
-    before: tuple[Candidate, ...]
-    after: tuple[Candidate, ...]
+    grades: Mapping[str, int]
+    before: tuple[Hit, ...]
+    after: tuple[Hit, ...]
     measures_before: Mapping[str, float]
     measures_after: Mapping[str, float]
     seconds: Mapping[str, float]
-    answer: str | None = field(default=None)
+    answer: str | None = None
+
+    @property
+    def gain(self) -> float:
+        """Change of nDCG@10."""
+        return self.measures_after["nDCG@10"] - self.measures_before["nDCG@10"]
+
+    @property
+    def ranks_before(self) -> dict[str, int]:
+        """Passage to its rank, from 1, in the first stage."""
+        return {hit.passage: rank for rank, hit in enumerate(self.before, 1)}
 
 
-def measure(ranking: Sequence[Candidate], grades: Mapping[str, int]) -> dict[str, float]:
+def measure(ranking: Sequence[Hit], grades: Mapping[str, int]) -> dict[str, float]:
     """MRR@10, nDCG@10 and precision@5 of a ranking, by ir-measures.
 
     Args:

@@ -49,7 +49,6 @@ def write_report(path: Path, records: Sequence[Record], *, model: str, corpus: s
         ],
         movement=movement_plot(records),
         milliseconds=_median_milliseconds(records),
-        ranks=_ranks,
     )
     path.write_text(page, encoding="utf-8")
 
@@ -61,7 +60,3 @@ def _median_milliseconds(records: Sequence[Record]) -> dict[str, float]:
         values = sorted(r.seconds[stage] for r in records if stage in r.seconds)
         medians[stage] = 1000 * values[len(values) // 2]
     return medians
-
-
-def _ranks(record: Record) -> dict[str, int]:
-    return {hit.passage: rank for rank, hit in enumerate(record.before, 1)}

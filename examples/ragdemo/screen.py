@@ -4,68 +4,63 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from langchain_core.documents import Document
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from ragdemo.record import MEASURES, Record, mean
+from ragdemo.record import MEASURES, Found, Hit, Record, mean
 
-__all__ = ["print_answer", "print_means", "print_movement"]
+__all__ = ["print_answer", "print_found", "print_means"]
 
 
-def print_movement(
-    console: Console,
-    before: Sequence[Document],
-    after: Sequence[Document],
-    grades: Mapping[str, int],
-    shown: int,
-) -> None:
+def print_found(console: Console, found: Found, grades: Mapping[str, int], shown: int) -> None:
     """Print the candidates of one question, before and after."""
-    old = {doc.metadata["passage"]: rank for rank, doc in enumerate(before, 1)}
-    new = {doc.metadata["passage"]: rank for rank, doc in enumerate(after, 1)}
-    table = _table(f"Before: Chroma's first {shown} of {len(before)}", "cosine", bool(grades))
-    for rank, doc in enumerate(before[:shown], 1):
-        to = new.get(doc.metadata["passage"])
-        moved = f"→ {to}" if to else "dropped"
-        _row(table, rank, moved, doc, doc.metadata["similarity"], grades)
+    old = {hit.passage: rank for rank, hit in enumerate(found.before, 1)}
+    new = {hit.passage: rank for rank, hit in enumerate(found.after, 1)}
+    table = _table(f"Before: the first {shown} of Chroma's {len(old)}", "cosine", grades)
+    for rank, hit in enumerate(found.before[:shown], 1):
+        _row(table, rank, f"→ {new[hit.passage]}", hit, grades)
     console.print(table)
-    table = _table("After reranking", "relevance", bool(grades))
-    for rank, doc in enumerate(after[:shown], 1):
-        was = old[doc.metadata["passage"]]
-        moved = "=" if was == rank else (f"▲ {was - rank}" if was > rank else f"▼ {rank - was}")
-        colour = "blue" if was > rank else ("yellow" if was < rank else "dim")
-        _row(table, rank, f"[{colour}]{moved}[/]", doc, doc.metadata["relevance_score"], grades)
+    table = _table("After reranking", "relevance", grades)
+    for rank, hit in enumerate(found.after[:shown], 1):
+        was = old[hit.passage]
+        moved = "[dim]=[/]"
+        if was != rank:
+            moved = f"[blue]▲ {was - rank}[/]" if was > rank else f"[yellow]▼ {rank - was}[/]"
+        _row(table, rank, moved, hit, grades)
     console.print(table)
+    took = ", ".join(f"{stage} {1000 * took:.0f} ms" for stage, took in found.seconds.items())
+    console.print(took, style="dim", highlight=False)
 
 
-def _table(title: str, score: str, judged: bool) -> Table:
+def _table(title: str, score: str, grades: Mapping[str, int]) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.expand = True
     table.add_column("#", justify="right", style="dim", no_wrap=True)
     table.add_column("moved", justify="right", no_wrap=True)
     table.add_column(score, justify="right", no_wrap=True)
-    if judged:
+    if grades:
         table.add_column("grade", justify="center", no_wrap=True)
     table.add_column("passage", ratio=1, no_wrap=True, overflow="ellipsis")
     return table
 
 
-def _row(
-    table: Table, rank: int, moved: str, doc: Document, score: float, grades: Mapping[str, int]
-) -> None:
-    passage = str(doc.metadata["passage"])
-    grade = [str(grades[passage]) if passage in grades else "·"] if grades else []
-    title = str(doc.metadata["title"]).rpartition(" > ")[2]
-    table.add_row(str(rank), moved, f"{score:.3f}", *grade, f"{title}  [dim]{passage}[/]")
+def _row(table: Table, rank: int, moved: str, hit: Hit, grades: Mapping[str, int]) -> None:
+    grade = [str(grades.get(hit.passage, "·"))] if grades else []
+    title = escape(hit.title.rpartition(" > ")[2])
+    passage = f"{title}  [dim]{escape(hit.passage)}[/]"
+    table.add_row(str(rank), moved, f"{hit.score:.3f}", *grade, passage)
 
 
-def print_answer(console: Console, question: str, answer: str, sources: Sequence[Document]) -> None:
+def print_answer(console: Console, question: str, answer: str, sources: Sequence[Hit]) -> None:
     """Print the LLM's answer and the passages that it was given."""
-    console.print(f"\n[bold]{question}[/]", highlight=False)
-    console.print(answer.strip(), highlight=False, markup=False)
-    for n, doc in enumerate(sources, 1):
-        line = f"  \\[{n}] {doc.metadata['title']} — {doc.metadata['source']}"
-        console.print(line, style="dim", highlight=False, no_wrap=True, overflow="ellipsis")
+    console.print(f"\n[bold]{escape(question)}[/]", highlight=False)
+    console.print(answer, highlight=False, markup=False)
+    for n, hit in enumerate(sources, 1):
+        line = f"  [{n}] {hit.source}  {hit.title}"
+        console.print(
+            line, style="dim", highlight=False, markup=False, no_wrap=True, overflow="ellipsis"
+        )
 
 
 def print_means(console: Console, records: Sequence[Record]) -> None:
@@ -85,12 +80,12 @@ def print_means(console: Console, records: Sequence[Record]) -> None:
         cells = [f"{before[name]:.3f} → {after[name]:.3f}" for name in MEASURES]
         table.add_row(kind, str(len(members)), *cells)
     console.print(table)
-    changes = [r.measures_after["nDCG@10"] - r.measures_before["nDCG@10"] for r in records]
-    better, worse = sum(c > 1e-9 for c in changes), sum(c < -1e-9 for c in changes)
+    better = sum(record.gain > 1e-9 for record in records)
+    worse = sum(record.gain < -1e-9 for record in records)
     seconds = sorted(record.seconds["rerank"] for record in records)
     console.print(
         f"nDCG@10 rose for {better} questions, fell for {worse}, stayed for "
-        f"{len(records) - better - worse}. Reranking took {1000 * seconds[len(seconds) // 2]:.0f} "
-        "ms in the median.",
+        f"{len(records) - better - worse}. Median time to rerank: "
+        f"{1000 * seconds[len(seconds) // 2]:.0f} ms.",
         highlight=False,
     )

@@ -19,7 +19,7 @@ from rag_rerankers.errors import (
 from rag_rerankers.options import ModelOptions
 from rag_rerankers.reranker import Reranker
 from rag_rerankers.scorers import load_scorer
-from rag_rerankers.sharing import clear_shared_rerankers, shared_reranker
+from rag_rerankers.sharing import ashared_reranker, clear_shared_rerankers, shared_reranker
 from rag_rerankers.types import CalibratedScorer, RankedDocument, Scorer
 
 __version__ = "0.1.0"
@@ -40,6 +40,7 @@ __all__ = [
     "TruncationWarning",
     "UnsafeWeightsError",
     "__version__",
+    "ashared_reranker",
     "check_cancelled",
     "clear_shared_rerankers",
     "load_scorer",

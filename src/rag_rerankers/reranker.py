@@ -7,13 +7,13 @@ import contextvars
 import os
 import threading
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from rag_rerankers.cancellation import current_flag
 from rag_rerankers.options import ModelOptions
 from rag_rerankers.ranking import check_scores, check_threshold, check_top_n, order, sigmoid
 from rag_rerankers.types import CalibratedScorer, RankedDocument, Scorer
+from rag_rerankers.workers import worker_threads
 
 __all__ = ["Reranker", "check_query", "check_texts"]
 
@@ -38,6 +38,12 @@ class Reranker:
             do, and warns; ``"max_passage"`` scores overlapping windows and keeps the best.
         batch_tokens: Tokens per forward pass. None: chosen for the device.
         local_files_only: Never ask the hub; ``HF_HUB_OFFLINE=1`` does the same.
+
+    Attributes:
+        name: The model's name, or the class of a given scorer.
+        model: The model as it was given.
+        options: How it was to be loaded.
+        scorer: What scores.
 
     Raises:
         ModelLoadError: The model cannot be found or is not a reranker.
@@ -87,14 +93,14 @@ class Reranker:
                 f"model must be a name, a folder or an object with a score method, not {model!r}"
             )
         self.options = options
-        self._given = model
+        self.model = model
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Weights are not copied: the other side loads the same model with the same options.
-        return _rebuild, (self._given, self.options)
+        return _rebuild, (self.model, self.options)
 
     def rank(
         self,
@@ -156,7 +162,9 @@ class Reranker:
             return self.rank(query, candidates, top_n=top_n, threshold=threshold)
 
         try:
-            return await asyncio.get_running_loop().run_in_executor(_workers(), context.run, work)
+            return await asyncio.get_running_loop().run_in_executor(
+                worker_threads(), context.run, work
+            )
         finally:
             # Harmless when the work is done; tells the thread to stop when the task was cancelled.
             flag.set()
@@ -217,29 +225,3 @@ def check_texts(texts: object) -> list[str]:
 
 def _rebuild(model: Any, options: ModelOptions) -> Reranker:
     return Reranker(model, **options.as_kwargs())
-
-
-# arank has threads of its own: asyncio's default pool is shared with everybody's blocking calls,
-# and a few slow forward passes would starve DNS look-ups and file reads.
-_pool: ThreadPoolExecutor | None = None
-_pool_lock = threading.Lock()
-
-
-def _workers() -> ThreadPoolExecutor:
-    global _pool
-    with _pool_lock:
-        if _pool is None:
-            _pool = ThreadPoolExecutor(
-                max_workers=min(32, (os.cpu_count() or 1) + 4), thread_name_prefix="rag-rerankers"
-            )
-        return _pool
-
-
-def _forget_workers() -> None:
-    # Threads do not survive a fork: a child that inherited the pool would wait for ever.
-    global _pool, _pool_lock
-    _pool, _pool_lock = None, threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_workers)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 
 from rag_rerankers.options import ModelOptions
 from rag_rerankers.reranker import Reranker
+from rag_rerankers.workers import worker_threads
 
-__all__ = ["clear_shared_rerankers", "shared_reranker"]
+__all__ = ["ashared_reranker", "clear_shared_rerankers", "shared_reranker"]
 
 _rerankers: dict[tuple[str, ModelOptions], Reranker] = {}
 _locks: dict[tuple[str, ModelOptions], threading.Lock] = {}
@@ -36,6 +38,14 @@ def shared_reranker(model: str | os.PathLike[str], options: ModelOptions | None 
         if key not in _rerankers:
             _rerankers[key] = Reranker(model, **options.as_kwargs())
         return _rerankers[key]
+
+
+async def ashared_reranker(
+    model: str | os.PathLike[str], options: ModelOptions | None = None
+) -> Reranker:
+    """:func:`shared_reranker` for asyncio: the event loop stays free while the model loads."""
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(worker_threads(), shared_reranker, model, options)
 
 
 def clear_shared_rerankers() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import pickle
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,26 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["load_config", "load_model", "load_tensors", "load_tokenizer", "read_json"]
+__all__ = [
+    "load_config",
+    "load_model",
+    "load_tensors",
+    "load_tokenizer",
+    "read_json",
+    "read_modules",
+]
 
 logger = logging.getLogger(__name__)
+
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+    "spm.model",
+    "tokenizer.model",
+)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -36,6 +54,24 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ModelLoadError(f"{path} holds a JSON {type(value).__name__}, not an object")
     return value
+
+
+def read_modules(folder: Path) -> list[tuple[str, Path]]:
+    """Types and folders of a sentence-transformers model's modules, in order.
+
+    Raises:
+        ModelLoadError: modules.json is not a list of modules.
+    """
+    path = folder / "modules.json"
+    if not path.is_file():
+        return []
+    try:
+        return [
+            (str(module["type"]), folder / str(module["path"]))
+            for module in json.loads(path.read_text(encoding="utf-8"))
+        ]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelLoadError(f"{path} is not a list of modules: {error!r}") from error
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -78,6 +114,12 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """
     from transformers import AutoTokenizer
 
+    # transformers 5 makes an empty tokenizer where there are no files, and everything is <unk>.
+    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+        raise ModelLoadError(
+            f"{folder} holds no tokenizer files (none of {', '.join(_TOKENIZER_FILES)}): copy them "
+            "from the model that it was made from"
+        )
     settings = read_json(folder / "tokenizer_config.json")
     # transformers 5 writes a list here, at which transformers 4 stumbles; the tokens themselves
     # are in tokenizer.json.
@@ -107,6 +149,8 @@ def load_model(
         ModelLoadError: Weights are missing or cannot be read.
         UnsafeWeightsError: The weights hold more than tensors.
     """
+    from safetensors import SafetensorError
+
     safe = weight_files(folder)[0].suffix == ".safetensors"
     try:
         with _without_report():
@@ -121,6 +165,8 @@ def load_model(
             )
     except pickle.UnpicklingError as error:
         raise _unsafe(folder, error) from error
+    except (SafetensorError, EOFError) as error:
+        raise _damaged(folder, error) from error
     except (ValueError, OSError, RuntimeError, KeyError) as error:
         if "weights_only" in str(error).lower() or "unpickl" in str(error).lower():
             raise _unsafe(folder, error) from error
@@ -151,18 +197,28 @@ def load_tensors(folder: Path, names: tuple[str, ...]) -> dict[str, torch.Tensor
     found: dict[str, torch.Tensor] = {}
     for path in weight_files(folder):
         if path.suffix == ".safetensors":
-            from safetensors import safe_open
+            from safetensors import SafetensorError, safe_open
 
-            with safe_open(path, framework="pt") as file:
-                keys = set(file.keys())
-                found |= {name: file.get_tensor(name) for name in names if name in keys}
+            try:
+                with safe_open(path, framework="pt") as file:
+                    keys = set(file.keys())
+                    found |= {name: file.get_tensor(name) for name in names if name in keys}
+            except SafetensorError as error:
+                raise _damaged(path, error) from error
         else:
             import torch
 
             try:
-                state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-            except (pickle.UnpicklingError, RuntimeError) as error:
+                state = torch.load(
+                    path,
+                    map_location="cpu",
+                    weights_only=True,
+                    mmap=zipfile.is_zipfile(path),  # the format of torch before 1.6 is no zip file
+                )
+            except pickle.UnpicklingError as error:
                 raise _unsafe(folder, error) from error
+            except (RuntimeError, EOFError, OSError) as error:
+                raise _damaged(path, error) from error
             found |= {name: state[name] for name in names if name in state}
     return {name: tensor.float() for name, tensor in found.items()}
 
@@ -180,6 +236,13 @@ def _without_report() -> Iterator[None]:
 
 def _is_error(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.ERROR
+
+
+def _damaged(path: Path, error: Exception) -> ModelLoadError:
+    return ModelLoadError(
+        f"the weights in {path} are damaged ({error}): an interrupted download, or a git-lfs "
+        "pointer in place of the file. Fetch them again"
+    )
 
 
 def _unsafe(folder: Path, error: Exception) -> UnsafeWeightsError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,8 +83,8 @@ def best_per_document(scores: Sequence[float], passages: Passages) -> list[float
     """The score of each document: that of its best passage."""
     best = [float("-inf")] * passages.n_documents
     for score, document in zip(scores, passages.document, strict=True):
-        # "not <=" instead of ">": a NaN must win, so that it is refused and not hidden.
-        if not score <= best[document]:
+        # A NaN wins over everything, so that it is refused later and not hidden.
+        if math.isnan(score) or score > best[document]:
             best[document] = score
     return best
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, SkipValidation
-from rag_rerankers import ModelOptions, RankedDocument, Reranker, Scorer, shared_reranker
+from rag_rerankers import (
+    ModelOptions,
+    RankedDocument,
+    Reranker,
+    Scorer,
+    ashared_reranker,
+    shared_reranker,
+)
 
 __all__ = ["ModelFields"]
 
@@ -83,7 +89,7 @@ class ModelFields(BaseModel):
     async def _aload(self) -> Reranker:
         if isinstance(self.model, (str, os.PathLike)):
             # Loading takes seconds, and waits for whoever is loading the same model already.
-            return await asyncio.to_thread(self._load)
+            return await ashared_reranker(self.model, self._options())
         return self._load()
 
     def _score_of(self, hit: RankedDocument) -> float:

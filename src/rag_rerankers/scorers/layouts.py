@@ -12,19 +12,18 @@ Keys and their defaults are those of colbert-ai 0.2.22, PyLate 1.6 and sentence-
 
 from __future__ import annotations
 
-import json
 import string
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from rag_rerankers.errors import ModelLoadError
 from rag_rerankers.scorers.recipe import Recipe, Side
-from rag_rerankers.weights import read_json
+from rag_rerankers.weights import read_json, read_modules
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Layout", "detect_layout", "read_modules", "read_recipe"]
+__all__ = ["Layout", "detect_layout", "read_recipe"]
 
 Layout = Literal["stanford", "pylate", "sentence-transformers", "plain"]
 
@@ -221,24 +220,6 @@ def _plain(folder: Path, tokenizer: PreTrainedTokenizerBase, lengths: _Lengths) 
     before, after = _specials(tokenizer)
     length = lengths.document(_PLAIN_LENGTH)
     return Recipe(query=Side(length), document=Side(length), before=before, after=after)
-
-
-def read_modules(folder: Path) -> list[tuple[str, Path]]:
-    """Types and folders of a sentence-transformers model's modules, in order.
-
-    Raises:
-        ModelLoadError: modules.json is not a list of modules.
-    """
-    path = folder / "modules.json"
-    if not path.is_file():
-        return []
-    try:
-        return [
-            (str(module["type"]), folder / str(module["path"]))
-            for module in json.loads(path.read_text(encoding="utf-8"))
-        ]
-    except (ValueError, TypeError, KeyError) as error:
-        raise ModelLoadError(f"{path} is not a list of modules: {error!r}") from error
 
 
 def _modules_config(folder: Path, kind: str) -> dict[str, Any]:

@@ -10,8 +10,8 @@ import torch
 from torch.nn.functional import linear
 
 from rag_rerankers.errors import ModelLoadError
-from rag_rerankers.scorers.layouts import Layout, read_modules
-from rag_rerankers.weights import load_tensors, read_json
+from rag_rerankers.scorers.layouts import Layout
+from rag_rerankers.weights import load_tensors, read_json, read_modules
 
 __all__ = ["Dense", "project", "read_projection"]
 

@@ -1,0 +1,8 @@
+"""LlamaIndex node postprocessor that reranks with rag-rerankers.
+
+Importing this package loads no model and no torch; the first reranking does.
+"""
+
+from llama_index.postprocessor.rag_rerankers.base import RagRerank
+
+__all__ = ["RagRerank"]

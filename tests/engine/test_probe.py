@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+from tests.kinds import CROSS_ENCODERS, KINDS
+from transformers import AutoModel, AutoModelForSequenceClassification
+from transformers import __version__ as transformers_version
+
+from rag_rerankers.engine import probe, runners
+from rag_rerankers.engine.attention import PACKED_ATTENTION
+from rag_rerankers.engine.probe import choose_runner
+from rag_rerankers.engine.runners import PackedRunner, PaddedRunner
+
+REPLACEABLE = int(transformers_version.split(".")[0]) >= 5
+needs_packing = pytest.mark.skipif(
+    not REPLACEABLE, reason="transformers 4 does not let these models' attention be replaced"
+)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_a_model_runs_packed_wherever_its_code_allows_it(kind, loader):
+    assert loader(kind).engine.packed is (kind.packs and REPLACEABLE)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.packs], ids=str)
+@needs_packing
+def test_half_precision_does_not_look_like_a_mistake(kind, dtype, loader):
+    assert loader(kind, dtype=dtype).engine.packed
+
+
+def load(make, maker="bert_reranker", auto_class=AutoModelForSequenceClassification):
+    return auto_class.from_pretrained(
+        make(maker), local_files_only=True, dtype=torch.float32
+    ).eval()
+
+
+@pytest.mark.parametrize("kind", [k for k in CROSS_ENCODERS if not k.packs], ids=str)
+def test_a_model_that_cannot_run_packed_keeps_its_own_attention(make, kind, caplog):
+    model = load(make, kind.maker)
+    before = model.config._attn_implementation
+    with caplog.at_level(logging.INFO, "rag_rerankers"):
+        assert isinstance(choose_runner(model, 0, with_logits=True), PaddedRunner)
+    assert model.config._attn_implementation == before != PACKED_ATTENTION
+    assert "runs padded" in caplog.text
+
+
+def across_sequences(module, query, key, value, mask, **_):
+    """Attention over the whole row: what a model does that ignores the layout."""
+    out = torch.nn.functional.scaled_dot_product_attention(query, key, value)
+    return out.transpose(1, 2), None
+
+
+def not_a_number(module, query, key, value, mask, **_):
+    return torch.full_like(query.transpose(1, 2), torch.nan), None
+
+
+def raising(module, query, key, value, mask, **_):
+    raise RuntimeError("no kernel for this")
+
+
+@pytest.mark.parametrize("attention", [across_sequences, not_a_number, raising])
+@pytest.mark.parametrize("with_logits", [True, False], ids=["logits", "hidden states"])
+@needs_packing
+def test_packing_that_changes_the_numbers_is_not_used(make, monkeypatch, attention, with_logits):
+    from transformers import AttentionInterface
+
+    monkeypatch.setitem(AttentionInterface._global_mapping, PACKED_ATTENTION, attention)
+    auto_class = AutoModelForSequenceClassification if with_logits else AutoModel
+    model = load(make, "bert_reranker" if with_logits else "bert_encoder", auto_class)
+    before = model.config._attn_implementation
+    assert isinstance(choose_runner(model, 0, with_logits=with_logits), PaddedRunner)
+    assert model.config._attn_implementation == before
+
+
+@needs_packing
+def test_a_position_that_is_off_by_one_is_noticed(make, monkeypatch):
+    monkeypatch.setattr(runners, "first_position", lambda model: 1)
+    model = load(make, "xlmr_reranker")
+    assert isinstance(choose_runner(model, 1, with_logits=True), PaddedRunner)
+
+
+@needs_packing
+def test_a_forgotten_sliding_window_is_noticed(make, monkeypatch):
+    from transformers import AttentionInterface
+
+    from rag_rerankers.engine.attention import packed_attention
+
+    def no_window(*states, sliding_window=None, **settings):
+        return packed_attention(*states, **settings)
+
+    monkeypatch.setitem(AttentionInterface._global_mapping, PACKED_ATTENTION, no_window)
+    model = load(make, "modernbert_encoder", AutoModel)
+    assert isinstance(choose_runner(model, 1, with_logits=False), PaddedRunner)
+
+
+@needs_packing
+def test_the_head_is_found_by_its_numbers(make, monkeypatch):
+    """ModernBERT's two poolings fit in shape: only the numbers tell them apart."""
+    model = load(make, "modernbert_reranker")
+    runner = choose_runner(model, 1, with_logits=True)
+    assert isinstance(runner, PackedRunner)
+    monkeypatch.setattr(probe, "HEADS", probe.HEADS[:-1])
+    assert isinstance(choose_runner(load(make, "modernbert_reranker"), 1, with_logits=True),
+                      PaddedRunner)  # fmt: skip
+
+
+@needs_packing
+def test_running_out_of_memory_is_no_reason_to_run_padded(make, monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("full")
+
+    monkeypatch.setattr(PackedRunner, "logits", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        choose_runner(load(make), 0, with_logits=True)

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import rag_rerankers
+
+MODULES = [
+    info.name
+    for info in pkgutil.walk_packages(rag_rerankers.__path__, "rag_rerankers.")
+    if not info.name.endswith("__main__")
+]
+WITH_EXAMPLES = {
+    "rag_rerankers.batching",
+    "rag_rerankers.ranking",
+    "rag_rerankers.reranker",
+    "rag_rerankers.scorers.maxsim",
+    "rag_rerankers.scorers.projection",
+    "rag_rerankers.tokenization",
+    "rag_rerankers.types",
+    "rag_rerankers.windows",
+}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_example_in_a_docstring_is_true(name):
+    failed, tried = doctest.testmod(importlib.import_module(name))
+    assert failed == 0, "the report is above"
+    assert tried > 0 or name not in WITH_EXAMPLES, f"{name} lost its examples"
+
+
+def test_the_modules_with_examples_exist():
+    assert set(MODULES) >= WITH_EXAMPLES

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+import rag_rerankers
+
+NAMES = [
+    "ALIASES",
+    "CalibratedScorer",
+    "Checkpoint",
+    "MissingExtraError",
+    "ModelLoadError",
+    "ModelOptions",
+    "OutOfMemoryError",
+    "RankedDocument",
+    "RerankError",
+    "Reranker",
+    "ScoreError",
+    "Scorer",
+    "TruncationWarning",
+    "UnsafeWeightsError",
+    "__version__",
+    "check_cancelled",
+    "clear_shared_rerankers",
+    "load_scorer",
+    "shared_reranker",
+]
+OPTIONS = (
+    "*, device='auto', dtype='auto', max_length=None, revision=None, long_documents='truncate', "
+    "batch_tokens=None, local_files_only=False"
+)
+
+
+def parameters(function) -> str:
+    """Names, kinds and defaults; annotations left out."""
+    signature = inspect.signature(function)
+    bare = [
+        parameter.replace(annotation=inspect.Parameter.empty)
+        for name, parameter in signature.parameters.items()
+        if name != "self"
+    ]
+    return str(inspect.Signature(bare))
+
+
+def test_the_public_names_are_pinned_and_sorted():
+    assert rag_rerankers.__all__ == NAMES == sorted(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_public_name_exists_and_is_documented(name):
+    value = getattr(rag_rerankers, name)
+    if name not in {"ALIASES", "__version__"}:
+        assert inspect.getdoc(value)
+        assert value.__module__.startswith("rag_rerankers.")
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (rag_rerankers.Reranker.__init__, f"(model='minilm-maxsim', {OPTIONS})"),
+        (rag_rerankers.Reranker.rank, "(query, texts, *, top_n=None, threshold=None)"),
+        (rag_rerankers.Reranker.arank, "(query, texts, *, top_n=None, threshold=None)"),
+        (rag_rerankers.ModelOptions.__init__, f"({OPTIONS.removeprefix('*, ')})"),
+        (rag_rerankers.Scorer.score, "(query, texts)"),
+        (rag_rerankers.CalibratedScorer.relevance, "(query, scores)"),
+        (rag_rerankers.RankedDocument.__init__, "(index, text, score, relevance)"),
+        (rag_rerankers.load_scorer, "(name, options=None)"),
+        (rag_rerankers.shared_reranker, "(model, options=None)"),
+        (rag_rerankers.clear_shared_rerankers, "()"),
+        (rag_rerankers.check_cancelled, "()"),
+    ],
+    ids=lambda value: getattr(value, "__qualname__", ""),
+)
+def test_parameter_names_and_defaults_are_pinned(function, expected):
+    assert parameters(function) == expected
+
+
+def test_the_version_is_that_of_the_distribution():
+    assert rag_rerankers.__version__ == version("rag-rerankers")
+
+
+HEAVY = ("torch", "transformers", "tokenizers", "huggingface_hub", "numpy", "langchain_core",
+         "llama_index", "typer")  # fmt: skip
+
+
+def loaded_by(code: str) -> set[str]:
+    """Which heavy packages a fresh process has imported after the code."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return set(done.stdout.split()) & set(HEAVY)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import rag_rerankers",
+        "from rag_rerankers import *",
+        "import rag_rerankers as r; r.ModelOptions(dtype='bfloat16'); r.ALIASES['colbertv2']",
+        (
+            "import rag_rerankers as r\n"
+            "class S:\n"
+            "    def score(self, query, texts): return [1.0] * len(texts)\n"
+            "assert len(r.Reranker(S()).rank('q', ['a', 'b'])) == 2"
+        ),
+    ],
+    ids=["import", "star", "options", "own scorer"],
+)
+def test_nothing_heavy_is_imported_before_a_model_is(code):
+    assert loaded_by(code) == set()
+
+
+def test_the_package_is_typed():
+    from importlib.resources import files
+
+    assert files("rag_rerankers").joinpath("py.typed").is_file()

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.samples import MIXED, NASTY, random_texts
+from tokenizers import Tokenizer, models
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from rag_rerankers import ModelLoadError
+from rag_rerankers.tokenization import PairTemplate, TextTokenizer, TokenSequence, well_formed
+
+PLAIN = [*MIXED, *random_texts(5, 10)]
+
+
+@pytest.fixture
+def load(make):
+    return lambda maker: AutoTokenizer.from_pretrained(make(maker), local_files_only=True)
+
+
+# --- text ---
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain é 東", "plain é 東"),
+        ("a\ud800b", "a\ufffdb"),
+        ("\udfff", "\ufffd"),
+        ("\ud83d\udc3c", "\U0001f43c"),
+        ("\udc3c\ud83d", "\ufffd\ufffd"),
+        ("\ud83d\ud83d\udc3c", "\ufffd\U0001f43c"),
+        ("\U0001f43c\ud800\x00", "\U0001f43c\ufffd\x00"),
+    ],
+)
+def test_only_what_utf8_cannot_hold_is_repaired(text, expected):
+    assert well_formed(text) == expected
+
+
+@given(st.text(st.characters(codec=None, categories=["Cs", "L", "So", "Cc"])))
+def test_repaired_text_can_always_be_encoded(text):
+    repaired = well_formed(text)
+    repaired.encode()
+    assert well_formed(repaired) == repaired
+
+
+@given(st.text())
+def test_well_formed_text_is_left_alone(text):
+    assert well_formed(text) == text
+
+
+# --- ids ---
+
+
+@pytest.mark.parametrize("maker", ["xlmr_reranker", "bert_reranker", "roberta_reranker"])
+def test_ids_are_all_of_the_tokenizers_own_without_specials(load, maker):
+    tokenizer = load(maker)
+    expected = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in PLAIN]
+    assert TextTokenizer(tokenizer).ids(PLAIN) == expected
+    assert TextTokenizer(tokenizer).ids([]) == []
+
+
+@pytest.mark.parametrize("text", NASTY.values(), ids=NASTY)
+@pytest.mark.parametrize("maker", ["xlmr_reranker", "bert_reranker", "roberta_reranker"])
+def test_any_unicode_has_ids(load, maker, text):
+    (ids,) = TextTokenizer(load(maker)).ids([text])
+    assert all(isinstance(id_, int) for id_ in ids)
+
+
+def test_a_tokenizer_saved_with_truncation_and_padding_cuts_and_pads_nothing(load):
+    tokenizer = load("bert_reranker")
+    expected = TextTokenizer(tokenizer).ids(PLAIN)
+    tokenizer.backend_tokenizer.enable_truncation(4)
+    tokenizer.backend_tokenizer.enable_padding(length=64)
+    assert TextTokenizer(tokenizer).ids(PLAIN) == expected
+
+
+def test_nobody_who_holds_the_original_can_change_the_lengths(load):
+    tokenizer = load("bert_reranker")
+    ours = TextTokenizer(tokenizer)
+    expected = ours.ids(PLAIN)
+    tokenizer(PLAIN, truncation=True, max_length=5, padding="max_length")
+    assert ours.ids(PLAIN) == expected
+
+
+def test_the_original_keeps_its_own_state(load):
+    tokenizer = load("bert_reranker")
+    tokenizer.backend_tokenizer.enable_truncation(4)
+    TextTokenizer(tokenizer).ids(PLAIN)
+    assert tokenizer.backend_tokenizer.truncation["max_length"] == 4
+
+
+class Borrowed:
+    """A slow tokenizer that, as many do, cannot serve two threads at a time."""
+
+    is_fast = False
+
+    def __init__(self) -> None:
+        self._busy = threading.Lock()
+
+    def __call__(self, texts, **settings):
+        assert settings["add_special_tokens"] is False
+        assert settings["truncation"] is False
+        assert settings["padding"] is False
+        if not self._busy.acquire(blocking=False):
+            raise RuntimeError("Already borrowed")
+        try:
+            time.sleep(0.002)
+            return {"input_ids": [[ord(c) for c in text] for text in texts]}
+        finally:
+            self._busy.release()
+
+
+def test_a_slow_tokenizer_serves_one_thread_at_a_time():
+    tokenizer = TextTokenizer(Borrowed())
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda n: tokenizer.ids([chr(65 + n % 26), "é"]), range(40)))
+    assert found == [[[65 + n % 26], [233]] for n in range(40)]
+
+
+def test_a_slow_tokenizer_gets_repaired_text_too():
+    assert TextTokenizer(Borrowed()).ids(["\ud800"]) == [[0xFFFD]]
+
+
+# --- pairs ---
+
+
+@pytest.mark.parametrize(
+    ("maker", "before", "between", "after", "passage_type"),
+    [
+        ("xlmr_reranker", ["<s>"], ["</s>", "</s>"], ["</s>"], None),
+        ("roberta_reranker", ["<s>"], ["</s>", "</s>"], ["</s>"], None),
+        ("mpnet_reranker", ["<s>"], ["</s>", "</s>"], ["</s>"], None),
+        ("bert_reranker", ["[CLS]"], ["[SEP]"], ["[SEP]"], 1),
+        ("electra_reranker", ["[CLS]"], ["[SEP]"], ["[SEP]"], 1),
+        ("modernbert_reranker", ["[CLS]"], ["[SEP]"], ["[SEP]"], None),
+    ],
+)
+def test_the_template_is_the_models_own(load, maker, before, between, after, passage_type):
+    tokenizer = load(maker)
+    template = PairTemplate.of(tokenizer)
+    assert tokenizer.convert_ids_to_tokens(list(template.before)) == before
+    assert tokenizer.convert_ids_to_tokens(list(template.between)) == between
+    assert tokenizer.convert_ids_to_tokens(list(template.after)) == after
+    assert template.n_special == len(before) + len(between) + len(after)
+    assert template.uses_types is (passage_type is not None)
+    if passage_type is not None:
+        # [CLS] q q [SEP] p p p [SEP]: BERT, section 3.2
+        assert template.join([7, 8], [9, 10, 11]).type_ids == [0, 0, 0, 0, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("maker", ["xlmr_reranker", "bert_reranker", "roberta_reranker"])
+def test_a_joined_pair_equals_the_tokenizers_own(load, maker):
+    tokenizer = load(maker)
+    text_tokenizer, template = TextTokenizer(tokenizer), PairTemplate.of(tokenizer)
+    for query, passage in zip(PLAIN, reversed(PLAIN), strict=True):
+        # Not tokenizer(query, passage): that takes an empty passage for none at all.
+        own = tokenizer.backend_tokenizer.encode(query, passage)
+        joined = template.join(*text_tokenizer.ids([query, passage]))
+        assert joined.ids == own.ids
+        if template.uses_types:
+            assert joined.type_ids == own.type_ids
+
+
+def test_a_joined_pair_worked_by_hand():
+    template = PairTemplate((0,), (2, 2), (2,), (0,), 0, (0, 0), 0, (0,), uses_types=False)
+    assert template.n_special == 4
+    assert template.join([5, 6], [7]) == TokenSequence([0, 5, 6, 2, 2, 7, 2])
+    assert template.join([], []) == TokenSequence([0, 2, 2, 2])
+
+
+def test_a_tokenizer_that_does_not_part_the_two_texts_is_refused():
+    backend = Tokenizer(models.WordLevel({"a": 0, "b": 1, "?": 2}, unk_token="?"))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend)
+    with pytest.raises(ModelLoadError, match="not separated by special tokens"):
+        PairTemplate.of(tokenizer)
+
+
+def test_a_sequence_is_attended_whole_unless_told_otherwise():
+    assert TokenSequence([4, 5, 6]).n_attended == 3
+    assert TokenSequence([4, 5, 6], attended=2).n_attended == 2
+    assert TokenSequence([4, 5, 6], attended=0).n_attended == 0

@@ -1,0 +1,95 @@
+"""Calls as users write them: checked by mypy, never run.
+
+``type: ignore`` marks what must be an error; mypy reports an ignore that is not needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rag_rerankers import (
+    ALIASES,
+    CalibratedScorer,
+    Checkpoint,
+    MissingExtraError,
+    ModelOptions,
+    RankedDocument,
+    Reranker,
+    Scorer,
+    load_scorer,
+    shared_reranker,
+)
+
+if TYPE_CHECKING:
+    from typing_extensions import assert_type
+
+
+class Overlap:
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        words = set(query.split())
+        return [float(len(words & set(text.split()))) for text in texts]
+
+
+class Calibrated(Overlap):
+    def relevance(self, query: str, scores: Sequence[float]) -> list[float]:
+        return [min(1.0, score / len(query.split())) for score in scores]
+
+
+class Wrong:
+    def score(self, texts: Sequence[str]) -> list[float]:
+        return [0.0 for _ in texts]
+
+
+def models() -> None:
+    Reranker()
+    Reranker("bge-reranker-v2-m3", device="cuda:0", dtype="bfloat16", max_length=1024)
+    Reranker(Path("models/colbert"), long_documents="max_passage", batch_tokens=4096)
+    Reranker("owner/name", revision="main", local_files_only=True)
+    Reranker(Overlap())
+    Reranker(Calibrated())
+    Reranker(Wrong())  # type: ignore[arg-type]
+    Reranker(7)  # type: ignore[arg-type]
+    Reranker("colbertv2", "cpu")  # type: ignore[call-arg]
+    Reranker("colbertv2", max_length="512")  # type: ignore[arg-type]
+    Reranker("colbertv2", top_n=5)  # type: ignore[call-arg]
+
+
+def ranking(reranker: Reranker, texts: Iterable[str]) -> None:
+    hits = reranker.rank("what is a panda?", texts, top_n=5, threshold=0.2)
+    assert_type(hits, list[RankedDocument])
+    assert_type(hits[0].index, int)
+    assert_type(hits[0].text, str)
+    assert_type(hits[0].score, float)
+    assert_type(hits[0].relevance, float)
+    reranker.rank("q", (text for text in texts))
+    reranker.rank("q", ["a"], top_n=None)
+    reranker.rank(None, texts)  # type: ignore[arg-type]
+    reranker.rank("q", [1, 2])  # type: ignore[list-item]
+    reranker.rank("q", texts, 5)  # type: ignore[call-arg]
+    hits[0].score = 1.0  # type: ignore[misc]
+
+
+async def awaiting(reranker: Reranker) -> None:
+    assert_type(await reranker.arank("q", ["a"], top_n=1), list[RankedDocument])
+
+
+def scorers() -> None:
+    plain: Scorer = Overlap()
+    calibrated: CalibratedScorer = Calibrated()
+    also_plain: Scorer = calibrated
+    mistaken: CalibratedScorer = Overlap()  # type: ignore[assignment]
+    assert_type(plain.score("q", ["a"]), list[float])
+    assert_type(also_plain.score("q", ["a"]), list[float])
+    assert_type(mistaken.relevance("q", [1.0]), list[float])
+    assert_type(load_scorer("colbertv2", ModelOptions(device="cpu")), CalibratedScorer)
+    assert_type(load_scorer(Path("folder")).score("q", ["a"]), list[float])
+    assert_type(shared_reranker("colbertv2"), Reranker)
+
+
+def records(error: MissingExtraError) -> None:
+    known: Mapping[str, Checkpoint] = ALIASES
+    assert_type(known["colbertv2"].max_length, int)
+    ALIASES["mine"] = known["colbertv2"]  # type: ignore[index]
+    assert_type(error.extra, str)
