@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import settings
 from tests.kinds import KINDS, Kind, Make
 
@@ -18,6 +19,10 @@ from tests import checkpoints
 # The same examples on every run: a suite that fails now and then teaches nobody anything.
 settings.register_profile("suite", derandomize=True, deadline=None, max_examples=60, database=None)
 settings.load_profile("suite")
+
+
+# Tiny models gain nothing from more threads, and lose much where other programs run.
+torch.set_num_threads(1)
 
 
 class Loader:

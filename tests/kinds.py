@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,10 +92,14 @@ def reference(
         max_length: Tokens of a pair, or of a document; None for the default.
     """
     if kind.oracle == "pair":
-        pairs = cross_encoder.Reference(make(kind.maker, **kind.settings))
+        pairs = _pairs(make(kind.maker, **kind.settings))
         return lambda query, texts: pairs.score(query, texts, max_length or 512)
     if kind.oracle == "colbert":
         changed = {} if max_length is None else {"doc_maxlen": max_length}
-        return colbert.Reference(make("stanford_colbert", **changed)).score
-    vectors = token_vectors.Reference(make(kind.maker, **kind.settings), max_length or 512)
-    return vectors.score
+        return _colbert(make("stanford_colbert", **changed)).score
+    return _vectors(make(kind.maker, **kind.settings), max_length or 512).score
+
+
+_pairs = functools.cache(cross_encoder.Reference)
+_colbert = functools.cache(colbert.Reference)
+_vectors = functools.cache(token_vectors.Reference)
