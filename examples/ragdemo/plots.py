@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from ragdemo.record import MEASURES, Record, mean
 
-__all__ = ["gain_plot", "means_plot", "movement_plot"]
+__all__ = ["found_plot", "gain_plot", "means_plot", "movement_plot"]
 
 BEFORE, AFTER, WORSE = "#9aa5b1", "#2563eb", "#d97706"
 _STYLE = {
@@ -68,31 +68,63 @@ def gain_plot(records: Sequence[Record]) -> str:
 
 
 def movement_plot(records: Sequence[Record]) -> str:
-    """Where relevant passages stood before, and where they stand after."""
+    """Every relevant passage: its rank before against its rank after."""
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(9.4, 3.6), layout="constrained")
+        figure = Figure(figsize=(4.6, 3.9), layout="constrained")
         axes: Axes = figure.subplots()
-        for record in records:
-            ranks = record.ranks_before
-            for rank, hit in enumerate(record.after, 1):
-                grade = record.grades.get(hit.passage, 0)
-                if not grade:
-                    continue
-                up = rank <= ranks[hit.passage]
-                axes.plot(
-                    [0, 1],
-                    [ranks[hit.passage], rank],
-                    color=AFTER if up else WORSE,
-                    alpha=0.5 if grade == 2 else 0.2,
-                    linewidth=1.6 if grade == 2 else 0.8,
-                )
-        axes.axhline(5.5, color="#52606d", linewidth=0.8, linestyle=":")
-        axes.text(0.5, 5.2, "the LLM sees what is above", ha="center", fontsize=9, color="#52606d")
-        axes.set_xlim(-0.02, 1.02)
-        axes.set_ylim(51, 0)
-        axes.set_xticks([0, 1], ["rank in Chroma", "rank after"])
-        axes.set_yticks([1, 5, 10, 20, 30, 40, 50])
+        for grade, size, alpha in ((1, 9, 0.45), (2, 26, 0.7)):
+            ranks = [
+                (record.ranks_before[hit.passage], rank)
+                for record in records
+                for rank, hit in enumerate(record.after, 1)
+                if record.grades.get(hit.passage) == grade
+            ]
+            axes.scatter(
+                [before for before, _ in ranks],
+                [after for _, after in ranks],
+                s=size,
+                alpha=alpha,
+                linewidths=0,
+                color=[AFTER if after <= before else WORSE for before, after in ranks],
+            )
+        last = max((len(record.before) for record in records), default=1)
+        axes.plot([1, last], [1, last], color=BEFORE, linewidth=0.8)
+        axes.set_xlabel("rank in Chroma")
+        axes.set_ylabel("rank after reranking")
+        axes.set_xlim(0, last + 1)
+        axes.set_ylim(last + 1, 0)
         return _svg(figure, "movement")
+
+
+def found_plot(records: Sequence[Record]) -> str:
+    """How much of what is relevant stands among the first k, before and after."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(4.6, 3.9), layout="constrained")
+        axes: Axes = figure.subplots()
+        last = max((len(record.before) for record in records), default=1)
+        total = sum(grade > 0 for record in records for grade in record.grades.values())
+        for name, colour, label in (
+            ("before", BEFORE, "Chroma's order"),
+            ("after", AFTER, "reranked"),
+        ):
+            found = [
+                sum(
+                    record.grades.get(hit.passage, 0) > 0
+                    for record in records
+                    for hit in getattr(record, name)[:k]
+                )
+                for k in range(1, last + 1)
+            ]
+            shares = [count / max(total, 1) for count in found]
+            axes.plot(range(1, last + 1), shares, color=colour, linewidth=2, label=label)
+        axes.axvline(5, color="#52606d", linewidth=0.8, linestyle=":")
+        axes.text(5.6, 0.02, "the LLM sees the first 5", fontsize=9, color="#52606d")
+        axes.set_xlim(0, last + 1)
+        axes.set_ylim(0, 1)
+        axes.set_xlabel("first k passages")
+        axes.set_ylabel("share of the relevant passages")
+        axes.legend(frameon=False, loc="lower right")
+        return _svg(figure, "found")
 
 
 def _svg(figure: Figure, name: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ragdemo.plots import gain_plot, means_plot, movement_plot
+from ragdemo.plots import found_plot, gain_plot, means_plot, movement_plot
 from ragdemo.record import MEASURES, Record, mean
 
 __all__ = ["write_report"]
@@ -46,8 +46,13 @@ def write_report(path: Path, records: Sequence[Record], *, model: str, corpus: s
         plots=[
             ("Means over all questions", means_plot(records)),
             ("Change of each question", gain_plot(records)),
+            ("Relevant passages among the first k", found_plot(records)),
+            (
+                "Movement of relevant passages: blue rose or stayed, amber fell; large dots "
+                "answer the question (grade 2), small ones help (grade 1)",
+                movement_plot(records),
+            ),
         ],
-        movement=movement_plot(records),
         milliseconds=_median_milliseconds(records),
     )
     path.write_text(page, encoding="utf-8")
