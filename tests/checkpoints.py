@@ -286,8 +286,9 @@ def _build(config: Mapping[str, Any], architecture: str) -> torch.nn.Module:
     if "id2label" in settings:
         settings["id2label"] = {int(key): value for key, value in settings["id2label"].items()}
     made = transformers.AutoConfig.for_model(config["model_type"], **settings)
+    model_class = getattr(transformers, architecture)  # an import, which "meta" would disturb
     with torch.device("meta"):
-        model: torch.nn.Module = getattr(transformers, architecture)(made)
+        model: torch.nn.Module = model_class(made)
     return model
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import pickle
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag_rerankers.errors import ModelLoadError, UnsafeWeightsError
+from rag_rerankers.quiet import quiet_transformers
 
 if TYPE_CHECKING:
     import torch
@@ -153,7 +152,8 @@ def load_model(
 
     safe = weight_files(folder)[0].suffix == ".safetensors"
     try:
-        with _without_report():
+        # Its table of unexpected weights says nothing: what matters is checked below.
+        with quiet_transformers():
             model, info = auto_class.from_pretrained(
                 folder,
                 dtype=dtype,
@@ -221,21 +221,6 @@ def load_tensors(folder: Path, names: tuple[str, ...]) -> dict[str, torch.Tensor
                 raise _damaged(path, error) from error
             found |= {name: state[name] for name in names if name in state}
     return {name: tensor.float() for name, tensor in found.items()}
-
-
-@contextlib.contextmanager
-def _without_report() -> Iterator[None]:
-    """Silence transformers' table of unexpected weights: what matters is checked here."""
-    noisy = logging.getLogger("transformers.modeling_utils")
-    noisy.addFilter(_is_error)
-    try:
-        yield
-    finally:
-        noisy.removeFilter(_is_error)
-
-
-def _is_error(record: logging.LogRecord) -> bool:
-    return record.levelno >= logging.ERROR
 
 
 def _damaged(path: Path, error: Exception) -> ModelLoadError:

@@ -69,14 +69,17 @@ class ScorerContract:
         scorer.score(QUERY, texts)
         assert texts == TEXTS
 
-    @pytest.mark.parametrize("text", NASTY.values(), ids=NASTY)
-    def test_any_unicode_is_scored_as_text_and_as_query(self, scorer, text):
-        expected = scorer.score(QUERY, ["bear"])
-        as_text, beside = scorer.score(QUERY, [text, "bear"])
-        (as_query,) = scorer.score(text, ["bear"])
-        assert as_text == as_text
-        assert as_query == as_query
-        assert beside == near(expected[0])
+    def test_any_unicode_is_scored_as_a_text(self, scorer):
+        (expected,) = scorer.score(QUERY, ["bear"])
+        *odd, beside = scorer.score(QUERY, [*NASTY.values(), "bear"])
+        for name, score in zip(NASTY, odd, strict=True):
+            assert score == score, name
+        assert beside == near(expected)
+
+    def test_any_unicode_is_scored_as_a_query(self, scorer):
+        for name, query in NASTY.items():
+            (score,) = scorer.score(query, ["bear"])
+            assert score == score, name
 
     def test_relevance_keeps_the_order_and_lies_in_0_to_1(self, scorer):
         scores = sorted(scorer.score(QUERY, TEXTS))

@@ -37,12 +37,15 @@ def run_padded(monkeypatch):
     )
 
 
-@pytest.fixture(params=["chosen", "padded"])
+@pytest.fixture
 def way(request):
     """How the engine runs the model: its own choice, or padded in any case."""
     if request.param == "padded":
         request.getfixturevalue("run_padded")
     return request.param
+
+
+both_ways = pytest.mark.parametrize("way", ["chosen", "padded"], indirect=True)
 
 
 def check_golden(scorer, read, case) -> None:
@@ -59,7 +62,11 @@ def check_golden(scorer, read, case) -> None:
 
 
 @pytest.mark.parametrize("case", COLBERT["cases"], ids=lambda case: case["name"])
-@pytest.mark.parametrize("weights", ["safetensors", "bin"])
+@pytest.mark.parametrize(
+    ("weights", "way"),
+    [("safetensors", "chosen"), ("safetensors", "padded"), ("bin", "chosen")],
+    indirect=["way"],
+)
 @pytest.mark.usefixtures("way")
 @ignore_cuts
 def test_scores_equal_those_of_colbert_ai(case, weights, make):
@@ -68,6 +75,7 @@ def test_scores_equal_those_of_colbert_ai(case, weights, make):
 
 
 @pytest.mark.parametrize("case", MULTI_CASES, ids=lambda case: case["name"])
+@both_ways
 @pytest.mark.usefixtures("way")
 @ignore_cuts
 def test_scores_equal_those_of_pylate_and_sentence_transformers(case, make):
@@ -97,7 +105,11 @@ def test_a_checkpoint_with_a_buffer_of_positions_loads(make):
 
 
 @pytest.mark.parametrize("kind", LATE_INTERACTION, ids=str)
-@pytest.mark.parametrize("max_length", [None, 40, 8])
+@pytest.mark.parametrize(
+    ("max_length", "way"),
+    [(None, "chosen"), (None, "padded"), (40, "chosen"), (8, "chosen")],
+    indirect=["way"],
+)
 @pytest.mark.usefixtures("way")
 @ignore_cuts
 def test_scores_equal_the_transcription_on_random_texts(kind, max_length, make):

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from rag_rerankers.engine.attention import PACKED_ATTENTION
 from rag_rerankers.engine.heads import HEADS, Head
 from rag_rerankers.engine.runners import PackedRunner, PaddedRunner, Runner
+from rag_rerankers.quiet import quiet_transformers
 from rag_rerankers.tokenization import TokenSequence
 
 __all__ = ["choose_runner"]
@@ -40,7 +41,8 @@ def choose_runner(model: PreTrainedModel, pad_id: int, *, with_logits: bool) -> 
     with torch.inference_mode():
         expected = padded.logits(batch) if with_logits else padded.hidden(batch)
         try:
-            model.set_attn_implementation(PACKED_ATTENTION)
+            with quiet_transformers():
+                model.set_attn_implementation(PACKED_ATTENTION)
             for head in HEADS if with_logits else (None,):
                 runner = _matching(model, head, batch, expected)
                 if runner is not None:
@@ -50,7 +52,8 @@ def choose_runner(model: PreTrainedModel, pad_id: int, *, with_logits: bool) -> 
         except Exception as error:
             # Whatever goes wrong here only says that this architecture is not made for it.
             logger.debug("%s cannot run packed: %s", type(model).__name__, error, exc_info=True)
-        model.set_attn_implementation(own_attention)
+        with quiet_transformers():
+            model.set_attn_implementation(own_attention)
     logger.info("%s runs padded: its own code does not allow packing", type(model).__name__)
     return padded
 
