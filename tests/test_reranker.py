@@ -3,8 +3,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import multiprocessing
-import os
 import pickle
 import random
 import sys
@@ -101,8 +99,8 @@ def test_without_calibration_relevance_is_the_sigmoid():
         (0, [2, 1, 0]),
         (0.5, [2, 1]),
         (0.51, [2]),
-        (0.9, [2]),
-        (0.91, []),
+        (0.875, [2]),
+        (0.88, []),
         (1, []),
     ],
 )
@@ -506,28 +504,6 @@ def test_a_pickled_reranker_loads_its_model_again(make):
 def test_a_reranker_around_a_scorer_pickles_with_it():
     back = pickle.loads(pickle.dumps(Reranker(Length())))
     assert [hit.text for hit in back.rank("q", ["a", "bb"])] == ["bb", "a"]
-
-
-def _rank_in_child(reranker, answers) -> None:
-    hits = asyncio.run(reranker.arank("q", ["a", "ccc", "bb"]))
-    answers.put([hit.text for hit in hits])
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-async def test_a_forked_process_does_not_wait_for_threads_that_it_lost():
-    reranker = Reranker(Length())
-    await reranker.arank("q", ["a"])  # the parent has its threads now
-    context = multiprocessing.get_context("fork")
-    answers = context.SimpleQueue()
-    child = context.Process(target=_rank_in_child, args=(reranker, answers))
-    child.start()
-    child.join(15)
-    if child.is_alive():
-        child.kill()
-        pytest.fail("the child waits for ever")
-    assert child.exitcode == 0
-    assert answers.get() == ["ccc", "bb", "a"]
 
 
 def test_rerankers_that_are_dropped_are_freed(make):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from rag_rerankers import (
     ModelLoadError,
     ModelOptions,
     Reranker,
+    ashared_reranker,
     clear_shared_rerankers,
     shared_reranker,
     sharing,
@@ -103,6 +105,25 @@ def test_what_is_cleared_is_loaded_anew(loads):
     one = shared_reranker("a")
     clear_shared_rerankers()
     assert shared_reranker("a") is not one
+
+
+async def test_tasks_share_with_threads_and_the_event_loop_goes_on(loads):
+    loads.may_end.clear()
+    tasks = [asyncio.create_task(ashared_reranker("a")) for _ in range(3)]
+    await asyncio.sleep(0.05)  # a load that blocked the loop would end before this does
+    assert loads.under_way.is_set()
+    assert not any(task.done() for task in tasks)
+    loads.may_end.set()
+    found = {*await asyncio.gather(*tasks), shared_reranker("a")}
+    assert len(found) == 1
+    assert len(loads.made) == 1
+
+
+async def test_a_load_that_fails_in_a_task_surfaces_there(loads):
+    loads.failures = 1
+    with pytest.raises(ModelLoadError, match="not now"):
+        await ashared_reranker("a")
+    await ashared_reranker("a")
 
 
 def test_a_shared_reranker_is_a_real_one(make):

@@ -102,6 +102,7 @@ def test_the_warning_counts_the_texts_and_names_the_way_out():
     with pytest.warns(TruncationWarning) as caught:
         warn_if_cut(passages, 4, query_tokens=12, query_size=10)
     assert len(caught) == 1
+    assert caught[0].filename == __file__, "the warning shows the caller's line"
     message = str(caught[0].message)
     assert "2 of 3 texts were cut to their first 4 tokens" in message
     assert "long_documents='max_passage'" in message

@@ -168,8 +168,9 @@ def load_model(
     except (SafetensorError, EOFError) as error:
         raise _damaged(folder, error) from error
     except (ValueError, OSError, RuntimeError, KeyError) as error:
-        if "weights_only" in str(error).lower() or "unpickl" in str(error).lower():
-            raise _unsafe(folder, error) from error
+        refusal = _refused_pickle(error)
+        if refusal is not None:
+            raise _unsafe(folder, refusal) from error
         raise ModelLoadError(f"the model in {folder} cannot be loaded: {error}") from error
     # transformers fills missing weights with random numbers. The pooler is the one part that
     # encoders are published without and that token vectors do not need.
@@ -223,6 +224,15 @@ def load_tensors(folder: Path, names: tuple[str, ...]) -> dict[str, torch.Tensor
     return {name: tensor.float() for name, tensor in found.items()}
 
 
+def _refused_pickle(error: BaseException | None) -> BaseException | None:
+    """What torch's weights-only loader said, however deep transformers has wrapped it."""
+    while error is not None:
+        if isinstance(error, pickle.UnpicklingError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
 def _damaged(path: Path, error: Exception) -> ModelLoadError:
     return ModelLoadError(
         f"the weights in {path} are damaged ({error}): an interrupted download, or a git-lfs "
@@ -230,7 +240,7 @@ def _damaged(path: Path, error: Exception) -> ModelLoadError:
     )
 
 
-def _unsafe(folder: Path, error: Exception) -> UnsafeWeightsError:
+def _unsafe(folder: Path, error: BaseException) -> UnsafeWeightsError:
     first_line = str(error).strip().split("\n")[0]
     return UnsafeWeightsError(
         f"the .bin weights in {folder} hold more than tensors, which could run code when loaded: "

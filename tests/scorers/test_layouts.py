@@ -293,7 +293,7 @@ def test_the_user_who_wants_more_than_there_are_positions_is_told(make, maker):
         recipe_of(make(maker), max_length=513)
 
 
-@pytest.mark.parametrize(("maker", "least"), zip(LATE, [4, 4, 4, 3], strict=True))
+@pytest.mark.parametrize(("maker", "least"), list(zip(LATE, [4, 4, 4, 3], strict=True)))
 def test_a_length_that_leaves_no_room_for_text_is_refused_with_the_least(make, maker, least):
     assert recipe_of(make(maker), max_length=least).document.max_length == least
     with pytest.raises(ValueError, match=f"use {least} or more"):

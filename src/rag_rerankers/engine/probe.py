@@ -23,7 +23,11 @@ __all__ = ["choose_runner"]
 logger = logging.getLogger(__name__)
 
 # Largest difference, relative to the size of the numbers, that is rounding and not a mistake.
-_TOLERANCE = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 6e-2}
+_HIDDEN_TOLERANCE = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 6e-2}
+# A logit adds up rounding of the whole model; a wrong head is off by its whole size.
+_LOGIT_TOLERANCE = {torch.float32: 1e-4, torch.float16: 5e-2, torch.bfloat16: 1.5e-1}
+# Logits near 0 are compared with this instead of with themselves.
+_LOGIT_SIZE = {torch.float32: 1e-3, torch.float16: 1e-1, torch.bfloat16: 1e-1}
 
 
 def choose_runner(model: PreTrainedModel, pad_id: int, *, with_logits: bool) -> Runner:
@@ -39,14 +43,18 @@ def choose_runner(model: PreTrainedModel, pad_id: int, *, with_logits: bool) -> 
     batch = list(_sequences(model, partly_hidden=not with_logits))
     own_attention = model.config._attn_implementation
     with torch.inference_mode():
-        expected = padded.logits(batch) if with_logits else padded.hidden(batch)
+        hidden = padded.hidden(batch)
+        logits = padded.logits(batch) if with_logits else None
         try:
             with quiet_transformers():
                 model.set_attn_implementation(PACKED_ATTENTION)
-            for head in HEADS if with_logits else (None,):
-                runner = _matching(model, head, batch, expected)
-                if runner is not None:
+            runner = PackedRunner(model)
+            if _same_hidden(runner.hidden(batch), hidden, model.dtype):
+                if logits is None:
                     return runner
+                head = _best_head(model, batch, logits)
+                if head is not None:
+                    return PackedRunner(model, head)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
@@ -58,22 +66,35 @@ def choose_runner(model: PreTrainedModel, pad_id: int, *, with_logits: bool) -> 
     return padded
 
 
-def _matching(
-    model: PreTrainedModel, head: Head | None, batch: list[TokenSequence], expected: torch.Tensor
-) -> PackedRunner | None:
-    try:
-        runner = PackedRunner(model, head)
-        got = runner.hidden(batch) if head is None else runner.logits(batch)
-    except (AttributeError, TypeError) as error:
-        if head is None:
-            raise
-        logger.debug("not the head of %s: %s", type(model).__name__, error)
-        return None
+def _same_hidden(got: torch.Tensor, expected: torch.Tensor, dtype: torch.dtype) -> bool:
     if got.shape != expected.shape:
-        return None
-    difference = (got.float() - expected.float()).norm() / expected.float().norm().clamp_min(1e-6)
-    # "<=" is False for NaN as well.
-    return runner if difference <= _TOLERANCE[model.dtype] else None
+        return False
+    difference = (got.float() - expected.float()).norm() / expected.float().norm()
+    return bool(difference <= _HIDDEN_TOLERANCE[dtype])  # False for NaN as well
+
+
+def _best_head(
+    model: PreTrainedModel, batch: list[TokenSequence], expected: torch.Tensor
+) -> Head | None:
+    """The head whose logits come closest to the model's own, if that is close enough."""
+    smallest = _LOGIT_SIZE[model.dtype] * len(batch) ** 0.5
+    size = expected.norm().clamp_min(smallest)
+    best: Head | None = None
+    least = _LOGIT_TOLERANCE[model.dtype]
+    for head in HEADS:
+        try:
+            got = PackedRunner(model, head).logits(batch)
+        except torch.OutOfMemoryError:
+            raise
+        except (AttributeError, TypeError, RuntimeError) as error:
+            logger.debug("not the head of %s: %s", type(model).__name__, error)
+            continue
+        if got.shape != expected.shape:
+            continue
+        difference = float((got - expected).norm() / size)
+        if difference <= least:
+            best, least = head, difference
+    return best
 
 
 def _sequences(model: PreTrainedModel, *, partly_hidden: bool) -> Iterator[TokenSequence]:
