@@ -21,7 +21,13 @@ def longest_first(lengths: Sequence[int]) -> list[int]:
 
 
 def take_batch(
-    lengths: Sequence[int], order: Sequence[int], start: int, budget: int, *, padded: bool
+    lengths: Sequence[int],
+    order: Sequence[int],
+    start: int,
+    budget: int,
+    *,
+    padded: bool,
+    equal: bool = False,
 ) -> list[int]:
     """The next batch: as many sequences as the token budget holds, at least one.
 
@@ -32,6 +38,7 @@ def take_batch(
         budget: Tokens in one batch at most.
         padded: Count every sequence as long as the longest in its batch, which is what a padded
             forward pass computes.
+        equal: Only sequences of one length share a batch.
 
     Returns:
         Indices into ``lengths``.
@@ -41,12 +48,14 @@ def take_batch(
         [3, 0, 2]
         >>> take_batch([3, 9, 3, 5], [1, 3, 0, 2], 1, 11, padded=True)
         [3, 0]
+        >>> take_batch([3, 9, 3, 5], [1, 3, 0, 2], 2, 11, padded=True, equal=True)
+        [0, 2]
     """
     batch = [order[start]]
     used = longest = lengths[order[start]]
     for index in order[start + 1 :]:
         used += longest if padded else lengths[index]
-        if used > budget:
+        if used > budget or (equal and lengths[index] != longest):
             break
         batch.append(index)
     return batch

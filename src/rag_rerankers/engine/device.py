@@ -40,7 +40,18 @@ def choose_device(device: str) -> torch.device:
             )
     if chosen.type == "mps" and not torch.backends.mps.is_available():
         raise ValueError(f"device {device!r} is not there: torch sees no MPS. Use device='cpu'")
+    if chosen.type not in {"cpu", "cuda", "mps"}:
+        _check_other_backend(device, chosen)
     return chosen
+
+
+def _check_other_backend(name: str, device: torch.device) -> None:
+    try:
+        works = torch.ones(1, device=device).item() == 1.0
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"device {name!r} is not there: {error}. Use device='cpu'") from error
+    if not works:
+        raise ValueError(f"device {name!r} does not compute. Use device='cpu'")
 
 
 def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from transformers import PreTrainedModel
@@ -29,6 +29,8 @@ class Engine:
         pad_id: Id to fill padded rows with.
         with_logits: Whether the model gives one logit per sequence, or hidden states.
         batch_tokens: Tokens per forward pass; None for the device's default.
+        wrap: Makes a sequence that the model can read from the ids of a text; used to find out
+            whether the model can run packed.
 
     Attributes:
         batch_tokens: The budget; halved when an accelerator runs out of memory.
@@ -42,12 +44,13 @@ class Engine:
         *,
         with_logits: bool,
         batch_tokens: int | None = None,
+        wrap: Callable[[Sequence[int]], TokenSequence] = TokenSequence,
     ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.device = model.device
         self.dtype = model.dtype
         self.batch_tokens = batch_tokens or default_batch_tokens(self.device)
-        self._runner = choose_runner(self.model, pad_id, with_logits=with_logits)
+        self._runner = choose_runner(self.model, pad_id, wrap, with_logits=with_logits)
         self._forward = self._runner.logits if with_logits else self._runner.hidden
         # One forward pass at a time: it uses all cores by itself, and a second one beside it
         # would only fight for them (or for the accelerator's memory).
@@ -76,7 +79,14 @@ class Engine:
         start = 0
         while start < len(order):
             check_cancelled()
-            batch = take_batch(lengths, order, start, self.batch_tokens, padded=self._runner.padded)
+            batch = take_batch(
+                lengths,
+                order,
+                start,
+                self.batch_tokens,
+                padded=self._runner.padded,
+                equal=self._runner.equal_lengths,
+            )
             output = self._try([sequences[i] for i in batch])
             if output is None:
                 continue  # out of memory: the same sequences again, in smaller batches

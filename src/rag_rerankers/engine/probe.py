@@ -1,13 +1,13 @@
 """Decides by trying whether a model can run packed.
 
-No list of architectures: a few short sequences go through the model's own padded forward pass
-and through the packed one. Packed is used if, and only if, both give the same numbers.
+No list of architectures: a few short sequences go through the model one by one, which is the truth,
+and then together: packed, or else padded, is used if, and only if, it gives the same numbers.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from transformers import PreTrainedModel
@@ -30,29 +30,41 @@ _LOGIT_TOLERANCE = {torch.float32: 1e-4, torch.float16: 5e-2, torch.bfloat16: 1.
 _LOGIT_SIZE = {torch.float32: 1e-3, torch.float16: 1e-1, torch.bfloat16: 1e-1}
 
 
-def choose_runner(model: PreTrainedModel, pad_id: int, *, with_logits: bool) -> Runner:
-    """Return the packed runner if the model can run packed, else the padded one.
+def choose_runner(
+    model: PreTrainedModel,
+    pad_id: int,
+    wrap: Callable[[Sequence[int]], TokenSequence],
+    *,
+    with_logits: bool,
+) -> Runner:
+    """Return the fastest runner that gives the model's own numbers.
 
     Args:
         model: A loaded model in evaluation mode on its device. Its attention is switched to the
             packed one if that works.
         pad_id: Id to fill padded rows with.
+        wrap: Puts special tokens around ids.
         with_logits: Whether the logits are wanted (a cross-encoder) or the hidden states.
+
+    Returns:
+        A packed runner if the model can run packed; else a padded one, which keeps lengths apart
+        if padding changes the results.
     """
     padded = PaddedRunner(model, pad_id)
-    batch = list(_sequences(model, partly_hidden=not with_logits))
+    batch = list(_sequences(model, wrap, partly_hidden=not with_logits))
     own_attention = model.config._attn_implementation
+    run = padded.logits if with_logits else padded.hidden
     with torch.inference_mode():
-        hidden = padded.hidden(batch)
-        logits = padded.logits(batch) if with_logits else None
+        alone = torch.cat([run([row]) for row in batch])
         try:
+            hidden = torch.cat([padded.hidden([row]) for row in batch]) if with_logits else alone
             with quiet_transformers():
                 model.set_attn_implementation(PACKED_ATTENTION)
             runner = PackedRunner(model)
             if _same_hidden(runner.hidden(batch), hidden, model.dtype):
-                if logits is None:
+                if not with_logits:
                     return runner
-                head = _best_head(model, batch, logits)
+                head = _best_head(model, batch, alone)
                 if head is not None:
                     return PackedRunner(model, head)
         except torch.OutOfMemoryError:
@@ -62,8 +74,15 @@ def choose_runner(model: PreTrainedModel, pad_id: int, *, with_logits: bool) -> 
             logger.debug("%s cannot run packed: %s", type(model).__name__, error, exc_info=True)
         with quiet_transformers():
             model.set_attn_implementation(own_attention)
-    logger.info("%s runs padded: its own code does not allow packing", type(model).__name__)
-    return padded
+        together = run(batch)
+    same = _same_logits if with_logits else _same_hidden
+    leaks = not same(together, alone, model.dtype)
+    logger.info(
+        "%s runs padded%s: its own code does not allow packing",
+        type(model).__name__,
+        ", equal lengths only, because padding changes its results" if leaks else "",
+    )
+    return PaddedRunner(model, pad_id, equal_lengths=leaks)
 
 
 def _same_hidden(got: torch.Tensor, expected: torch.Tensor, dtype: torch.dtype) -> bool:
@@ -73,12 +92,21 @@ def _same_hidden(got: torch.Tensor, expected: torch.Tensor, dtype: torch.dtype) 
     return bool(difference <= _HIDDEN_TOLERANCE[dtype])  # False for NaN as well
 
 
+def _same_logits(got: torch.Tensor, expected: torch.Tensor, dtype: torch.dtype) -> bool:
+    return _logit_difference(got, expected, dtype) <= _LOGIT_TOLERANCE[dtype]
+
+
+def _logit_difference(got: torch.Tensor, expected: torch.Tensor, dtype: torch.dtype) -> float:
+    if got.shape != expected.shape:
+        return float("inf")
+    size = expected.norm().clamp_min(_LOGIT_SIZE[dtype] * len(expected) ** 0.5)
+    return float((got - expected).norm() / size)
+
+
 def _best_head(
     model: PreTrainedModel, batch: list[TokenSequence], expected: torch.Tensor
 ) -> Head | None:
     """The head whose logits come closest to the model's own, if that is close enough."""
-    smallest = _LOGIT_SIZE[model.dtype] * len(batch) ** 0.5
-    size = expected.norm().clamp_min(smallest)
     best: Head | None = None
     least = _LOGIT_TOLERANCE[model.dtype]
     for head in HEADS:
@@ -89,24 +117,29 @@ def _best_head(
         except (AttributeError, TypeError, RuntimeError) as error:
             logger.debug("not the head of %s: %s", type(model).__name__, error)
             continue
-        if got.shape != expected.shape:
-            continue
-        difference = float((got - expected).norm() / size)
+        difference = _logit_difference(got, expected, model.dtype)
         if difference <= least:
             best, least = head, difference
     return best
 
 
-def _sequences(model: PreTrainedModel, *, partly_hidden: bool) -> Iterator[TokenSequence]:
+def _sequences(
+    model: PreTrainedModel, wrap: Callable[[Sequence[int]], TokenSequence], *, partly_hidden: bool
+) -> Iterator[TokenSequence]:
     """Different lengths, one of them longer than a sliding window, one partly unattended."""
     lengths = [9, 4, 6, 6]
     config = model.config
+    n_special = len(wrap([]).ids)
     window = getattr(config, "sliding_window", None) or getattr(config, "local_attention", None)
     longest = getattr(config, "max_position_embeddings", None) or 512
     if isinstance(window, int):
-        lengths.append(min(2 * window + 3, longest - 2))
+        lengths.append(max(1, min(2 * window + 3, longest - 2) - n_special))
     generator = torch.Generator().manual_seed(0)
+    # The first ids of a vocabulary are padding and other specials.
+    first = min(5, config.vocab_size - 1)
     for i, length in enumerate(lengths):
-        # The first ids of a vocabulary are padding and other specials.
-        ids = torch.randint(5, model.config.vocab_size, (length,), generator=generator).tolist()
-        yield TokenSequence(ids, attended=length - 3 if i == 0 and partly_hidden else None)
+        ids = torch.randint(first, config.vocab_size, (length,), generator=generator).tolist()
+        row = wrap(ids)
+        if i == 0 and partly_hidden:
+            row = row._replace(attended=len(row.ids) - 3)
+        yield row

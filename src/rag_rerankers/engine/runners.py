@@ -6,6 +6,7 @@ hidden states of all tokens, sequence after sequence.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any, Protocol
@@ -21,9 +22,15 @@ __all__ = ["PackedRunner", "PaddedRunner", "Runner", "first_position"]
 
 
 class Runner(Protocol):
-    """Runs a model over one batch."""
+    """Runs a model over one batch.
+
+    Attributes:
+        padded: Whether a batch costs as much as a rectangle of its longest sequence.
+        equal_lengths: Whether all sequences of a batch must be of one length.
+    """
 
     padded: bool
+    equal_lengths: bool
 
     def hidden(self, batch: Sequence[TokenSequence]) -> torch.Tensor:
         """Last hidden states, shape (tokens of the batch, width), in batch order."""
@@ -47,11 +54,19 @@ def _position_padding(model: PreTrainedModel) -> int | None:
 
 
 class PaddedRunner:
-    """The plain way: a rectangle of ids, an attention mask, the model's own forward pass."""
+    """The plain way: a rectangle of ids, an attention mask, the model's own forward pass.
+
+    Args:
+        model: The model.
+        pad_id: Id to fill rows with.
+        equal_lengths: Never pad: some architectures (convolutions, Fourier transforms, a summary
+            of the last token) let padding leak into the result.
+    """
 
     padded = True
 
-    def __init__(self, model: PreTrainedModel, pad_id: int) -> None:
+    def __init__(self, model: PreTrainedModel, pad_id: int, *, equal_lengths: bool = False) -> None:
+        self.equal_lengths = equal_lengths
         self._model = model
         self._pad_id = pad_id
         self._takes_types = _takes_types(model)
@@ -68,19 +83,19 @@ class PaddedRunner:
 
     def _inputs(self, batch: Sequence[TokenSequence]) -> tuple[dict[str, torch.Tensor], Any]:
         shape = (len(batch), max(len(row.ids) for row in batch))
-        ids = torch.full(shape, self._pad_id)
+        ids = torch.full(shape, self._pad_id, dtype=torch.long)
         types = torch.zeros(shape, dtype=torch.long)
         attended = torch.zeros(shape, dtype=torch.long)
         real = torch.zeros(shape, dtype=torch.bool)
         for i, row in enumerate(batch):
             length = len(row.ids)
-            ids[i, :length] = torch.tensor(row.ids)
+            ids[i, :length] = torch.tensor(row.ids, dtype=torch.long)
             attended[i, : row.n_attended] = 1
             real[i, :length] = True
             if row.type_ids:
                 types[i, :length] = torch.tensor(row.type_ids)
         inputs = {"input_ids": ids, "attention_mask": attended}
-        if self._takes_types:
+        if self._takes_types and any(row.type_ids for row in batch):
             inputs["token_type_ids"] = types
         device = self._model.device
         return {name: value.to(device) for name, value in inputs.items()}, real.to(device)
@@ -95,13 +110,14 @@ class PackedRunner:
     """
 
     padded = False
+    equal_lengths = False
 
     def __init__(self, model: PreTrainedModel, head: Head | None = None) -> None:
         self._body = model.base_model
         self._device = model.device
         self._first_position = first_position(model)
         self._position_padding = _position_padding(model)
-        self._takes_types = _takes_types(model)
+        self._takes_types = _takes_types(model.base_model)
         self._head = head
         self._head_modules = None if head is None else HeadModules(model)
 
@@ -143,6 +159,5 @@ class PackedRunner:
         return torch.cat(rows)
 
 
-def _takes_types(model: PreTrainedModel) -> bool:
-    embeddings = getattr(model.base_model, "embeddings", None)
-    return isinstance(getattr(embeddings, "token_type_embeddings", None), torch.nn.Module)
+def _takes_types(model: torch.nn.Module) -> bool:
+    return "token_type_ids" in inspect.signature(model.forward).parameters

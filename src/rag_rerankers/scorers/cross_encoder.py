@@ -85,13 +85,18 @@ class CrossEncoderScorer:
         tokenizer = load_tokenizer(folder)
         model = load_model(AutoModelForSequenceClassification, folder, device, dtype)
         limit = position_capacity(model)
+        template = PairTemplate.of(tokenizer)
         engine = Engine(
-            model, tokenizer.pad_token_id or 0, with_logits=True, batch_tokens=batch_tokens
+            model,
+            tokenizer.pad_token_id or 0,
+            with_logits=True,
+            batch_tokens=batch_tokens,
+            wrap=lambda ids: template.join(ids[:2], ids[2:]),
         )
         return cls(
             engine,
             TextTokenizer(tokenizer),
-            PairTemplate.of(tokenizer),
+            template,
             checked_max_length(max_length, DEFAULT_MAX_LENGTH, limit),
             long_documents,
         )

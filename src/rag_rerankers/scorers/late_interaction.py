@@ -85,7 +85,11 @@ class LateInteractionScorer:
         )
         projection = read_projection(layout, folder, config.hidden_size, device)
         engine = Engine(
-            model, tokenizer.pad_token_id or 0, with_logits=False, batch_tokens=batch_tokens
+            model,
+            tokenizer.pad_token_id or 0,
+            with_logits=False,
+            batch_tokens=batch_tokens,
+            wrap=recipe.document_sequence,
         )
         return cls(engine, TextTokenizer(tokenizer), recipe, projection, long_documents)
 
@@ -150,7 +154,7 @@ class LateInteractionScorer:
         for indices, states in self.engine.run(sequences):
             lengths = [len(sequences[i].ids) for i in indices]
             if skip:
-                kept = [[id_ not in skip for id_ in sequences[i].ids] for i in indices]
+                kept = [_kept(sequences[i].ids, skip) for i in indices]
                 lengths = [sum(row) for row in kept]
                 flat = torch.tensor([keep for row in kept for keep in row], device=states.device)
                 states = states[flat]
@@ -160,6 +164,12 @@ class LateInteractionScorer:
                     project(states, self._projection, normalize=self.recipe.normalize),
                     lengths,
                 )
+
+
+def _kept(ids: Sequence[int], skip: frozenset[int]) -> list[bool]:
+    kept = [id_ not in skip for id_ in ids]
+    # Without special tokens a text may be punctuation only; one vector is left to compare.
+    return kept if any(kept) else [True, *kept[1:]]
 
 
 def _grouped(

@@ -142,6 +142,7 @@ def _stanford(folder: Path, tokenizer: PreTrainedTokenizerBase, lengths: _Length
         ),
         before=before,
         after=after,
+        filler=_filler(tokenizer),
         expand_to=expand_to,
         expansion=_mask_id(tokenizer),
         attend_expansion=bool(metadata.get("attend_to_mask_tokens", False)),
@@ -167,6 +168,7 @@ def _pylate(folder: Path, tokenizer: PreTrainedTokenizerBase, lengths: _Lengths)
         ),
         before=before,
         after=after,
+        filler=_filler(tokenizer),
         expand_to=query_length if expand else 0,
         expansion=_mask_id(tokenizer) if expand else 0,
         attend_expansion=bool(config.get("attend_to_expansion_tokens", False)) and expand,
@@ -207,6 +209,7 @@ def _sentence_transformers(
         ),
         before=before,
         after=after,
+        filler=_filler(tokenizer),
         expand_to=expand_to,
         expand=expansion.get("strategy", "fixed"),
         expansion=(_marker(tokenizer, token) if token else _mask_id(tokenizer)) if expand_to else 0,
@@ -219,7 +222,8 @@ def _sentence_transformers(
 def _plain(folder: Path, tokenizer: PreTrainedTokenizerBase, lengths: _Lengths) -> Recipe:
     before, after = _specials(tokenizer)
     length = lengths.document(_PLAIN_LENGTH)
-    return Recipe(query=Side(length), document=Side(length), before=before, after=after)
+    side = Side(length)
+    return Recipe(side, side, before=before, after=after, filler=_filler(tokenizer))
 
 
 def _modules_config(folder: Path, kind: str) -> dict[str, Any]:
@@ -256,6 +260,11 @@ def _mask_id(tokenizer: PreTrainedTokenizerBase) -> int:
         if id_ is not None:
             return int(id_)
     raise ModelLoadError("the tokenizer has no [MASK] token to fill queries with")
+
+
+def _filler(tokenizer: PreTrainedTokenizerBase) -> int:
+    ids = (tokenizer.unk_token_id, tokenizer.pad_token_id, tokenizer.eos_token_id)
+    return next((int(id_) for id_ in ids if id_ is not None), 0)
 
 
 def _punctuation(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

@@ -43,6 +43,7 @@ class Recipe:
         normalize: Whether vectors are scaled to unit length.
         mean: Whether the score is the mean over query vectors, not the sum.
         strip: Whether white space around a text is dropped first.
+        filler: Id that stands for an empty text where the tokenizer adds no special tokens.
     """
 
     query: Side
@@ -57,6 +58,7 @@ class Recipe:
     normalize: bool = True
     mean: bool = False
     strip: bool = False
+    filler: int = 0
 
     def prepare(self, text: str, side: Side) -> str:
         """The text as it goes into the tokenizer."""
@@ -75,7 +77,8 @@ class Recipe:
     def wrap(self, ids: Sequence[int], side: Side) -> list[int]:
         """Put specials and marker around ids that have been cut already."""
         marker = () if side.marker is None else (side.marker,)
-        return [*self.before[:1], *marker, *self.before[1:], *ids, *self.after]
+        wrapped = [*self.before[:1], *marker, *self.before[1:], *ids, *self.after]
+        return wrapped or [self.filler]
 
     def query_sequence(self, ids: Sequence[int]) -> TokenSequence:
         """The finished query: wrapped, filled, with the filling hidden from the others."""
