@@ -28,6 +28,7 @@ class Summing:
     def __init__(self, memory: int | None = None, padded: bool = False) -> None:
         self.memory = memory
         self.padded = padded
+        self.equal_lengths = False
         self.batches: list[int] = []
         self.inference: list[bool] = []
         self.at_once = 0

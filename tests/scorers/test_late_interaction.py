@@ -33,7 +33,7 @@ def run_padded(monkeypatch):
     monkeypatch.setattr(
         engine_module,
         "choose_runner",
-        lambda model, pad_id, with_logits: PaddedRunner(model, pad_id),
+        lambda model, pad_id, wrap, with_logits: PaddedRunner(model, pad_id),
     )
 
 

@@ -97,6 +97,7 @@ def test_stanfords_recipe_worked_by_hand(make):
         document=Side(180, D, skip=PUNCTUATION | {PAD}),
         before=(CLS,),
         after=(SEP,),
+        filler=UNK,
         expand_to=32,
         expand="fixed",
         expansion=MASK,
@@ -162,6 +163,7 @@ def test_pylates_recipe_worked_by_hand(make):
         document=Side(180, D, skip=frozenset({9, 11})),
         before=(CLS,),
         after=(SEP,),
+        filler=UNK,
         expand_to=32,
         expansion=MASK,
         strip=True,
@@ -212,6 +214,7 @@ def test_sentence_transformers_recipe_worked_by_hand(make):
         document=Side(180, prompt="[unused1] ", skip=PUNCTUATION),
         before=(CLS,),
         after=(SEP,),
+        filler=UNK,
         expand_to=32,
         expand="fixed",
         expansion=MASK,
@@ -262,7 +265,7 @@ def test_a_mask_that_is_not_known_is_refused(copy):
 
 def test_a_plain_encoder_has_no_markers_and_no_expansion(make):
     assert recipe_of(make("bert_encoder")) == Recipe(
-        query=Side(512), document=Side(512), before=(CLS,), after=(SEP,)
+        query=Side(512), document=Side(512), before=(CLS,), after=(SEP,), filler=UNK
     )
 
 

@@ -33,7 +33,7 @@ _LOGIT_SIZE = {torch.float32: 1e-3, torch.float16: 1e-1, torch.bfloat16: 1e-1}
 def choose_runner(
     model: PreTrainedModel,
     pad_id: int,
-    wrap: Callable[[Sequence[int]], TokenSequence],
+    wrap: Callable[[Sequence[int]], TokenSequence] = TokenSequence,
     *,
     with_logits: bool,
 ) -> Runner:
