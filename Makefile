@@ -38,9 +38,11 @@ check: $(STAMP) types  ## Style and types
 
 types: $(STAMP)
 	@$(BIN)/mypy src tests/typing_surface.py
-	@MYPYPATH=examples $(BIN)/mypy examples benchmarks
-	@MYPYPATH=integrations/langchain $(BIN)/mypy -p langchain_rag_rerankers
-	@$(BIN)/python integrations/llama-index/check_types.py
+	@$(BIN)/mypy examples benchmarks
+	@$(BIN)/mypy -p langchain_rag_rerankers
+	@# The package is part of a namespace: mypy must start where that begins.
+	@cd integrations/llama-index && ../../$(BIN)/mypy --config-file ../../pyproject.toml \
+		-p llama_index.postprocessor.rag_rerankers
 
 format: $(STAMP)  ## Put the code into shape
 	@$(BIN)/ruff check --fix $(LINTED)

@@ -44,6 +44,15 @@ def test_batches_worked_by_hand(budget, padded, expected):
     assert batches([3, 9, 3, 5], budget, padded=padded) == expected
 
 
+def test_only_equal_lengths_go_together_where_that_is_asked():
+    lengths = [3, 9, 3, 5, 3]
+    order = longest_first(lengths)
+    found = [
+        take_batch(lengths, order, start, 8, padded=True, equal=True) for start in (0, 1, 2, 4)
+    ]
+    assert found == [[1], [3], [0, 2], [4]]
+
+
 @given(LENGTHS, st.integers(1, 200), st.booleans())
 def test_every_sequence_is_in_exactly_one_batch(lengths, budget, padded):
     flat = [index for batch in batches(lengths, budget, padded=padded) for index in batch]

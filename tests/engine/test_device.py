@@ -55,6 +55,8 @@ def test_a_device_that_is_there_is_taken(cuda, name):
         (0, "gpu", "is not one that torch knows"),
         (0, "", "is not one that torch knows"),
         (0, "cpu:x", "is not one that torch knows"),
+        (0, "meta", "is not there"),
+        (0, "hpu", "is not there"),
     ],
 )
 def test_a_device_that_is_not_there_is_refused_with_what_to_use(

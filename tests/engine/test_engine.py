@@ -23,12 +23,15 @@ class Summing:
     Args:
         memory: Tokens that fit; more raise what a full accelerator raises.
         padded: Whether every sequence costs as much as the longest.
+        equal_lengths: Whether it must not be given different lengths together.
     """
 
-    def __init__(self, memory: int | None = None, padded: bool = False) -> None:
+    def __init__(
+        self, memory: int | None = None, padded: bool = False, equal_lengths: bool = False
+    ) -> None:
         self.memory = memory
         self.padded = padded
-        self.equal_lengths = False
+        self.equal_lengths = equal_lengths
         self.batches: list[int] = []
         self.inference: list[bool] = []
         self.at_once = 0
@@ -42,6 +45,7 @@ class Summing:
             self.inference.append(torch.is_inference_mode_enabled())
             lengths = [len(row.ids) for row in batch]
             tokens = len(lengths) * max(lengths) if self.padded else sum(lengths)
+            assert not self.equal_lengths or len(set(lengths)) == 1
             if self.error is not None:
                 raise self.error
             if self.memory is not None and tokens > self.memory:
@@ -107,6 +111,12 @@ def test_a_larger_budget_makes_fewer_batches(engine):
     assert counts == [7, 4, 1]
 
 
+def test_lengths_are_kept_apart_where_padding_would_change_the_scores(engine):
+    runner = Summing(padded=True, equal_lengths=True)
+    assert scores(engine(runner, 10**6), SEQUENCES) == SUMS
+    assert runner.batches == [30, 17, 16, 3, 2, 1], "the two of 8 tokens went together"
+
+
 def test_the_longest_sequences_run_first(engine):
     runner = Summing()
     scores(engine(runner, 1), SEQUENCES)
@@ -119,12 +129,15 @@ def test_out_of_memory_halves_the_budget_and_loses_nothing(engine, caplog, padde
     made = engine(runner, 400)
     with caplog.at_level(logging.WARNING, "rag_rerankers"):
         assert scores(made, SEQUENCES) == SUMS
-    assert made.batch_tokens < 400
-    assert made.batch_tokens >= 30, "no smaller than the longest sequence"
-    warned = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert warned
-    assert "out of memory" in warned[0].getMessage()
-    assert str(made.batch_tokens) in warned[-1].getMessage()
+    assert made.batch_tokens == 34, "half of the 69 tokens that did not fit"
+    (warned,) = (record for record in caplog.records if record.levelno == logging.WARNING)
+    assert "out of memory with 69 tokens in a batch: going on with 34" in warned.getMessage()
+
+
+def test_the_budget_never_falls_below_the_longest_sequence(engine):
+    made = engine(Summing(memory=30), 400)
+    assert scores(made, rows(30, 1, 1)) == [float(sum(row.ids)) for row in rows(30, 1, 1)]
+    assert made.batch_tokens == 30
 
 
 def test_the_smaller_budget_is_kept_for_the_next_call(engine, caplog):

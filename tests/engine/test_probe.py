@@ -112,6 +112,25 @@ def test_the_head_is_found_by_its_numbers(make, monkeypatch):
                       PaddedRunner)  # fmt: skip
 
 
+@pytest.mark.parametrize("kind", [k for k in CROSS_ENCODERS if not k.packs], ids=str)
+def test_padding_that_changes_nothing_is_used(kind, loader):
+    assert loader(kind).engine._runner.equal_lengths is False
+
+
+def test_padding_that_changes_the_numbers_is_not_used(make):
+    """Such as convolutions, or a model that takes no attention mask at all."""
+    model = load(make, "distilbert_reranker")
+    plain = model.forward
+
+    def leaking(input_ids=None, attention_mask=None, **settings):
+        return plain(input_ids=input_ids, **settings)
+
+    model.forward = leaking
+    runner = choose_runner(model, 0, with_logits=True)
+    assert isinstance(runner, PaddedRunner)
+    assert runner.equal_lengths
+
+
 @needs_packing
 def test_running_out_of_memory_is_no_reason_to_run_padded(make, monkeypatch):
     def full(*_, **__):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import shutil
 import warnings
@@ -144,6 +145,25 @@ def test_no_company_and_no_order_changes_a_score(seed, stanford):
         some = chosen.sample(texts, chosen.randint(1, len(texts)))
         wanted = [by_text[text] for text in some]
         assert scorer.score(query, some) == pytest.approx(wanted, abs=1e-4)
+
+
+@pytest.mark.parametrize("query", ["what [PAD] is [PAD]", "[PAD]", "[MASK] [SEP] [PAD] bear"])
+def test_tokens_spelled_out_in_a_query_score_as_in_the_reference(stanford, query):
+    scorer, expected = stanford
+    texts = ["a bear", "[PAD] river", ""]
+    assert scorer.score(query, texts) == pytest.approx(expected.score(query, texts), abs=1e-4)
+
+
+def test_a_tokenizer_without_special_tokens_scores_even_nothing(make, tmp_path):
+    """Empty texts, and texts of skipped punctuation only, must not score -inf."""
+    folder = Path(shutil.copytree(make("pylate_colbert", prefixes=["", ""]), tmp_path / "model"))
+    path = folder / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"post_processor": None}))
+    scorer = load_scorer(folder, FP32)
+    assert scorer.recipe.before == scorer.recipe.after == ()
+    scores = scorer.score(QUERY, ["", "...", "bear", "bear."])
+    assert all(math.isfinite(score) for score in scores)
+    assert all(math.isfinite(score) for score in scorer.score("", ["", "bear"]))
 
 
 @ignore_cuts

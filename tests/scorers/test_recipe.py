@@ -80,6 +80,14 @@ def test_the_marker_stands_behind_the_first_special_token():
     assert recipe.wrap([7], Side(6)) == [CLS, 9, 7, SEP, 10]
 
 
+def test_an_empty_text_without_any_special_tokens_is_one_filler():
+    bare = changed(before=(), after=(), query=Side(8), document=Side(6), filler=9, expand_to=0)
+    assert bare.document_sequence([]) == TokenSequence([9])
+    assert bare.query_sequence([]).ids == [9]
+    assert bare.document_sequence([7]).ids == [7]
+    assert COLBERT.document_sequence([]).ids == [CLS, D, SEP]
+
+
 @pytest.mark.parametrize(
     ("strip", "prompt", "expected"),
     [(False, "", "  a b \n"), (True, "", "a b"), (True, "query: ", "query: a b"),
