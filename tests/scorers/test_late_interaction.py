@@ -157,8 +157,12 @@ def test_tokens_spelled_out_in_a_query_score_as_in_the_reference(stanford, query
 def test_a_tokenizer_without_special_tokens_scores_even_nothing(make, tmp_path):
     """Empty texts, and texts of skipped punctuation only, must not score -inf."""
     folder = Path(shutil.copytree(make("pylate_colbert", prefixes=["", ""]), tmp_path / "model"))
-    path = folder / "tokenizer.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"post_processor": None}))
+    for name, change in {
+        "tokenizer.json": {"post_processor": None},
+        "tokenizer_config.json": {"tokenizer_class": "PreTrainedTokenizerFast"},
+    }.items():
+        path = folder / name
+        path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | change))
     scorer = load_scorer(folder, FP32)
     assert scorer.recipe.before == scorer.recipe.after == ()
     scores = scorer.score(QUERY, ["", "...", "bear", "bear."])

@@ -48,7 +48,7 @@ def choose_device(device: str) -> torch.device:
 def _check_other_backend(name: str, device: torch.device) -> None:
     try:
         works = torch.ones(1, device=device).item() == 1.0
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, ImportError) as error:
         raise ValueError(f"device {name!r} is not there: {error}. Use device='cpu'") from error
     if not works:
         raise ValueError(f"device {name!r} does not compute. Use device='cpu'")
