@@ -45,9 +45,10 @@ class Changes:
 def open_chroma(folder: Path) -> ClientAPI:
     """Chroma's files in a folder, without telemetry."""
     import chromadb
+    from chromadb.config import Settings
 
     folder.mkdir(parents=True, exist_ok=True)
-    settings = chromadb.Settings(anonymized_telemetry=False)
+    settings = Settings(anonymized_telemetry=False)
     return chromadb.PersistentClient(path=str(folder), settings=settings)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -15,7 +16,7 @@ from ragdemo.record import MEASURES, Record, mean
 __all__ = ["found_plot", "gain_plot", "means_plot", "movement_plot"]
 
 BEFORE, AFTER, WORSE = "#9aa5b1", "#2563eb", "#d97706"
-_STYLE = {
+_STYLE: dict[Any, Any] = {  # matplotlib types every key
     "font.family": "sans-serif",
     "font.size": 10,
     "axes.spines.top": False,
