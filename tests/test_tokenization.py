@@ -11,7 +11,8 @@ from tests.samples import MIXED, NASTY, random_texts
 from tokenizers import Tokenizer, models
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from rag_rerankers import ModelLoadError
+from rag_rerankers import ModelLoadError, tokenization
+from rag_rerankers.cancellation import Cancelled, current_flag
 from rag_rerankers.tokenization import PairTemplate, TextTokenizer, TokenSequence, well_formed
 
 PLAIN = [*MIXED, *random_texts(5, 10)]
@@ -184,3 +185,26 @@ def test_a_sequence_is_attended_whole_unless_told_otherwise():
     assert TokenSequence([4, 5, 6]).n_attended == 3
     assert TokenSequence([4, 5, 6], attended=2).n_attended == 2
     assert TokenSequence([4, 5, 6], attended=0).n_attended == 0
+
+
+def test_long_texts_go_to_the_tokenizer_in_parts_and_come_back_in_order(monkeypatch):
+    monkeypatch.setattr(tokenization, "_CHARS_AT_ONCE", 10)
+    assert list(tokenization._parts(["aaaa", "bbbb", "cccc", "d" * 30, "", "e"])) == [
+        ["aaaa", "bbbb"],
+        ["cccc"],
+        ["d" * 30],
+        ["", "e"],
+    ]
+
+
+def test_a_cancelled_caller_stops_between_two_parts_of_the_tokenization(load, monkeypatch):
+    monkeypatch.setattr(tokenization, "_CHARS_AT_ONCE", 1)
+    tokenizer = TextTokenizer(load("bert_encoder"))
+    flag = threading.Event()
+    flag.set()
+    token = current_flag.set(flag)
+    try:
+        with pytest.raises(Cancelled):
+            tokenizer.ids(["a panda", "a bear"])
+    finally:
+        current_flag.reset(token)

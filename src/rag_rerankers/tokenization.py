@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from rag_rerankers.cancellation import check_cancelled
 from rag_rerankers.errors import ModelLoadError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 __all__ = ["PairTemplate", "TextTokenizer", "TokenSequence", "well_formed"]
+
+_CHARS_AT_ONCE = 1_000_000
 
 
 class TokenSequence(NamedTuple):
@@ -81,14 +84,19 @@ class TextTokenizer:
             return []
         texts = [well_formed(text) for text in texts]
         if self._fast is not None:
-            # The Rust side neither reads nor writes mutable state here, so no lock is needed.
-            encoded = self._fast.encode_batch(texts, add_special_tokens=False)
-            return [encoding.ids for encoding in encoded]
+            # The Rust side neither reads nor writes mutable state here, so no lock is needed. It
+            # keeps some 250 bytes a token until the ids are out, so long texts go in parts.
+            rows: list[list[int]] = []
+            for part in _parts(texts):
+                check_cancelled()
+                encoded = self._fast.encode_batch_fast(part, add_special_tokens=False)
+                rows += [encoding.ids for encoding in encoded]
+            return rows
         with self._lock:
-            rows: list[list[int]] = self._slow(
+            slow_rows: list[list[int]] = self._slow(
                 texts, add_special_tokens=False, truncation=False, padding=False, verbose=False
             )["input_ids"]
-        return rows
+        return slow_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +169,19 @@ class PairTemplate:
             *self.type_after,
         ]
         return TokenSequence(ids, types)
+
+
+def _parts(texts: Sequence[str]) -> Iterator[list[str]]:
+    """Consecutive texts of about a million characters together, at least one."""
+    part: list[str] = []
+    size = 0
+    for text in texts:
+        if part and size + len(text) > _CHARS_AT_ONCE:
+            yield part
+            part, size = [], 0
+        part.append(text)
+        size += len(text)
+    yield part
 
 
 def _find(ids: Sequence[int], part: Sequence[int], start: int) -> int:

@@ -100,7 +100,7 @@ class ScorerContract:
     def test_threads_get_the_scores_of_one_thread(self, scorer):
         chosen = random.Random(5)
         jobs = [
-            (chosen.choice(TEXTS), chosen.sample(TEXTS, chosen.randint(1, 6))) for _ in range(24)
+            (chosen.choice(TEXTS), chosen.sample(TEXTS, chosen.randint(1, 6))) for _ in range(16)
         ]
         expected = [scorer.score(*job) for job in jobs]
         with ThreadPoolExecutor(8) as pool:

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import json
 import random
+import shutil
 import warnings
 
 import pytest
+import torch
+import transformers
 from tests.kinds import CROSS_ENCODERS, Kind, reference
 from tests.oracles import cross_encoder as oracle
 from tests.samples import MIXED, QUERY, golden, random_texts, sentence
@@ -16,7 +20,7 @@ GOLDEN = golden("cross_encoder")
 ignore_cuts = pytest.mark.filterwarnings("ignore::rag_rerankers.TruncationWarning")
 XLMR = CROSS_ENCODERS[0]
 LONG = [" ".join(random_texts(seed, 12, longest=90)) for seed in range(3)]
-PLAIN = [*MIXED, *random_texts(1, 8), LONG[0]]
+PLAIN = [*MIXED, *random_texts(1, 4), LONG[0]]
 
 
 @pytest.fixture
@@ -172,3 +176,39 @@ def test_relevance_is_the_sigmoid_of_the_logit(loader):
     assert scorer.relevance(QUERY, [-5.65234375, 0.0]) == pytest.approx(
         [0.003497010252573502, 0.5], rel=1e-9
     )
+
+
+def test_the_default_prompt_of_sentence_transformers_goes_before_the_query(make, tmp_path):
+    """As CrossEncoder(prompts=..., default_prompt_name=...).save_pretrained() writes it."""
+    plain = make("bert_reranker")
+    folder = tmp_path / "prompted"
+    shutil.copytree(plain, folder)
+    saved = {"prompts": {"q": "what is ", "d": "no "}, "default_prompt_name": "q"}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(saved))
+    scorer = load_scorer(folder, ModelOptions(device="cpu", dtype="float32"))
+    expected = oracle.score(plain, "what is a panda", MIXED)
+    assert scorer.score("a panda", MIXED) == pytest.approx(expected, abs=1e-4)
+
+
+def test_an_architecture_that_mixes_in_its_padding_is_never_padded(make, tmp_path):
+    """FNet's Fourier transform runs over the whole row, padding included."""
+    folder = tmp_path / "fnet"
+    shutil.copytree(make("bert_reranker"), folder)
+    settings = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    config = transformers.FNetConfig(vocab_size=512, num_labels=1, pad_token_id=0, **settings)
+    torch.manual_seed(0)
+    model = transformers.FNetForSequenceClassification(config).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.normal_(std=0.5)
+    model.save_pretrained(folder)
+    scorer = load_scorer(folder, ModelOptions(device="cpu", dtype="float32"))
+    together = scorer.score(QUERY, PLAIN)
+    with torch.no_grad():
+        for text, got in zip(PLAIN, together, strict=True):
+            query_ids, text_ids = scorer._tokenizer.ids([QUERY, text])
+            row = scorer._template.join(query_ids, text_ids[: 512 - 3 - len(query_ids)])
+            alone = model(
+                input_ids=torch.tensor([row.ids]), token_type_ids=torch.tensor([row.type_ids])
+            )
+            assert got == pytest.approx(alone.logits.item(), abs=1e-3)

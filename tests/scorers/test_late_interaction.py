@@ -24,7 +24,7 @@ MULTI = golden("multivector")
 MULTI_CASES = [case for peer in MULTI["peers"].values() for case in peer["cases"]]
 COLBERTS = [kind for kind in LATE_INTERACTION if kind.oracle == "colbert"]
 STANFORD = LATE_INTERACTION[0]
-PLAIN = [*MIXED, *random_texts(2, 8), " ".join(random_texts(3, 12, longest=90))]
+PLAIN = [*MIXED, *random_texts(2, 4), " ".join(random_texts(3, 12, longest=90))]
 FP32 = ModelOptions(device="cpu", dtype="float32")
 ignore_cuts = pytest.mark.filterwarnings("ignore::rag_rerankers.TruncationWarning")
 

@@ -11,7 +11,7 @@ from rag_rerankers.engine.limits import checked_max_length, position_capacity
 from rag_rerankers.errors import ModelLoadError
 from rag_rerankers.ranking import sigmoid
 from rag_rerankers.tokenization import PairTemplate, TextTokenizer
-from rag_rerankers.weights import load_config, load_model, load_tokenizer
+from rag_rerankers.weights import load_config, load_model, load_tokenizer, read_json
 from rag_rerankers.windows import best_per_document, split_documents, warn_if_cut
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class CrossEncoderScorer:
         template: How the model joins a pair.
         max_length: Tokens of a pair at most, special tokens included.
         long_documents: ``"truncate"`` or ``"max_passage"``.
+        query_prompt: Text put before every query, as the model was trained with.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class CrossEncoderScorer:
         template: PairTemplate,
         max_length: int,
         long_documents: str = "truncate",
+        query_prompt: str = "",
     ) -> None:
         smallest = 4 * (template.n_special + 1)
         if max_length < smallest:
@@ -56,6 +58,7 @@ class CrossEncoderScorer:
         self.long_documents = long_documents
         self._tokenizer = tokenizer
         self._template = template
+        self._query_prompt = query_prompt
 
     @classmethod
     def load(
@@ -99,13 +102,14 @@ class CrossEncoderScorer:
             template,
             checked_max_length(max_length, DEFAULT_MAX_LENGTH, limit),
             long_documents,
+            _default_prompt(folder),
         )
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
         """One logit per text, in the order of ``texts``."""
         if not texts:
             return []
-        query_ids, *text_ids = self._tokenizer.ids([query, *texts])
+        query_ids, *text_ids = self._tokenizer.ids([self._query_prompt + query, *texts])
         n_query = len(query_ids)
         query_ids = query_ids[: self.query_length]
         room = self.max_length - self._template.n_special - len(query_ids)
@@ -121,3 +125,10 @@ class CrossEncoderScorer:
     def relevance(self, query: str, scores: Sequence[float]) -> list[float]:
         """Sigmoid of the logits."""
         return [sigmoid(score) for score in scores]
+
+
+def _default_prompt(folder: Path) -> str:
+    """The prompt that sentence-transformers puts before a query unless told otherwise."""
+    saved = read_json(folder / "config_sentence_transformers.json")
+    prompts = saved.get("prompts") or {}
+    return str(prompts.get(saved.get("default_prompt_name")) or "")
