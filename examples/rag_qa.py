@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from ragdemo.app import TOP_N, Settings, run
+from ragdemo.app import run
+from ragdemo.cli import TOP_N
 from ragdemo.record import Found, Hit
+from ragdemo.search import Settings
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document
@@ -52,7 +54,7 @@ class LangChainSearch:
         console.print(str(todo), style="dim", highlight=False)
         if todo.removed:
             self._store.delete(ids=list(todo.removed))
-        for batch in batches(todo.new):
+        for batch in batches(todo.new, console):
             self._store.add_texts(
                 [passage.text for passage in batch],
                 metadatas=[metadata(passage) for passage in batch],

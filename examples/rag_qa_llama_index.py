@@ -8,6 +8,7 @@ What is LlamaIndex's own stands in this file; command line, corpus and records a
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -15,8 +16,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from ragdemo.app import TOP_N, Settings, run
+from ragdemo.app import run
+from ragdemo.cli import TOP_N
 from ragdemo.record import Found, Hit
+from ragdemo.search import Settings
 
 if TYPE_CHECKING:
     from llama_index.core.schema import NodeWithScore
@@ -62,7 +65,7 @@ class LlamaIndexSearch:
         console.print(str(todo), style="dim", highlight=False)
         if todo.removed:
             collection.delete(ids=list(todo.removed))
-        for batch in batches(todo.new):
+        for batch in batches(todo.new, console):
             self._index.insert_nodes(
                 [
                     TextNode(
@@ -88,8 +91,8 @@ class LlamaIndexSearch:
         after = self._rerank.postprocess_nodes(before, query_str=question)
         reranked = time.perf_counter()
         return Found(
-            before=tuple(map(_hit, before)),
-            after=tuple(map(_hit, after)),
+            before=tuple(_hit(node, _cosine(node)) for node in before),
+            after=tuple(_hit(node, node.score) for node in after),
             seconds={"retrieve": retrieved - started, "rerank": reranked - retrieved},
         )
 
@@ -114,14 +117,17 @@ class LlamaIndexSearch:
             ),
         )
         response = engine.query(question)
-        return str(response), [_hit(node) for node in response.source_nodes]
+        return str(response), [_hit(node, node.score) for node in response.source_nodes]
 
 
-def _hit(found: NodeWithScore) -> Hit:
+def _cosine(found: NodeWithScore) -> float:
+    # LlamaIndex turns Chroma's distance, 1 - cosine, into exp(-distance).
+    return 1.0 + math.log(found.get_score(raise_error=True))
+
+
+def _hit(found: NodeWithScore, score: float | None) -> Hit:
     metadata = found.node.metadata
-    return Hit(
-        metadata["passage"], metadata["title"], metadata["source"], float(found.score or 0.0)
-    )
+    return Hit(metadata["passage"], metadata["title"], metadata["source"], float(score or 0.0))
 
 
 if __name__ == "__main__":

@@ -1,64 +1,44 @@
-"""The demo around the chain: command line, corpus, questions, records, report."""
+"""The demo around the chain: corpus, questions, records, report."""
 
 from __future__ import annotations
 
-import argparse
+import contextlib
 import dataclasses
+import io
 import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Protocol
 
 from rich.console import Console
-from rich.progress import Progress
+from rich.markup import escape
 
 from rag_rerankers import RerankError
+from ragdemo.cli import EXAMPLES, TOP_N, Options, parse
+from ragdemo.index import IndexFolderError, chroma_folder, exclusive
 from ragdemo.judgments import JudgmentError, Question, load_questions, resolve
-from ragdemo.models import Endpoint, MissingModelError, llm_endpoint
+from ragdemo.models import AnswerError, MissingModelError, answering, llm_endpoint
 from ragdemo.passages import CorpusError, Passage, python_docs
-from ragdemo.record import Found, Hit, Record, measure, write_jsonl
-from ragdemo.screen import print_answer, print_found, print_means
+from ragdemo.record import Hit, Record, measure, write_jsonl
+from ragdemo.screen import print_answer, print_found, print_means, progress_bar
+from ragdemo.search import OpenSearch, Search, Settings
 
-__all__ = ["TOP_N", "Search", "Settings", "run"]
+__all__ = ["run"]
 
-TOP_N = 5
-EXAMPLES = Path(__file__).parent.parent
+QUESTIONS = EXAMPLES / "data" / "questions.jsonl"
 
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What a framework's chain needs to know.
-
-    Attributes:
-        model: The reranker.
-        candidates: How many passages the first stage hands over.
-        chroma: Folder of Chroma's files.
-        collection: Name of the collection.
-    """
-
-    model: str
-    candidates: int
-    chroma: Path
-    collection: str
-
-
-class Search(Protocol):
-    """The chain, in either framework."""
-
-    def search(self, question: str) -> Found:
-        """Retrieve and rerank all candidates."""
-        ...
-
-    def answer(self, question: str, endpoint: Endpoint) -> tuple[str, list[Hit]]:
-        """Run the whole chain: the answer, and the passages that the LLM was given."""
-        ...
-
-
-OpenSearch = Callable[[Settings, Sequence[Passage], Console], Search]
+# What goes wrong outside this program: the message says it all, a traceback would hide it.
+_ERRORS = (
+    RerankError,
+    CorpusError,
+    JudgmentError,
+    MissingModelError,
+    AnswerError,
+    IndexFolderError,
+)
 
 
 def run(framework: str, open_search: OpenSearch, arguments: Sequence[str] | None = None) -> int:
@@ -72,61 +52,47 @@ def run(framework: str, open_search: OpenSearch, arguments: Sequence[str] | None
     Returns:
         The exit status.
     """
-    options = _parse(framework, arguments)
-    console = Console()
+    options = parse(framework, arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # an old code page has no arrows
+    console = Console(emoji=False)  # a ":bug:" in somebody's document is text
     # Said before the heavy imports, which take seconds.
     console.print(
         f"{framework}: Chroma top {options.candidates} → {options.model} → top {TOP_N} → LLM",
         highlight=False,
+        markup=False,
     )
-    _quiet()
     try:
-        passages, corpus = _corpus(options.docs)
-        judged = _Judged.of(passages, console) if options.docs is None else _Judged((), {})
-        where = f"{framework}:{options.docs.resolve() if options.docs else 'python'}"
-        settings = Settings(
-            options.model,
-            options.candidates,
-            options.output / "chroma",
-            # Chroma allows few characters in a name: a hash tells the folders apart.
-            "passages-" + sha256(where.encode("utf-8", "surrogatepass")).hexdigest()[:12],
-        )
-        search = open_search(settings, passages, console)
-        if options.all:
-            _run_all(options, console, search, judged, corpus)
-        else:
-            _run_one(options, console, search, judged)
-    except (RerankError, CorpusError, JudgmentError, MissingModelError) as error:
+        _run(framework, open_search, options, console)
+    except _ERRORS as error:
         console.print(f"{type(error).__name__}: {error}", style="red", markup=False)
         return 1
+    except KeyboardInterrupt:
+        console.print("interrupted", style="red")
+        return 130  # as the shell has it: 128 + SIGINT
     return 0
 
 
-def _parse(framework: str, arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=f"Chroma -> rerank -> LLM with {framework}, and the proof that it helps.",
-        epilog="The key for --llm-url is read from OPENAI_API_KEY.",
+def _run(framework: str, open_search: OpenSearch, options: Options, console: Console) -> None:
+    passages, corpus = _corpus(options.docs)
+    judged = _Judged.of(passages, console) if options.docs is None else _Judged((), {})
+    with console.status("loading the libraries"):
+        _load_quietly()
+    where = f"{framework}:{options.docs.resolve() if options.docs else 'python'}"
+    settings = Settings(
+        options.model,
+        options.candidates,
+        options.output / "chroma",
+        # Chroma allows few characters in a name: a hash tells the folders apart.
+        "passages-" + sha256(where.encode("utf-8", "surrogatepass")).hexdigest()[:12],
     )
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--question", help="answer one question and show what moved")
-    what.add_argument("--all", action="store_true", help="run and record every judged question")
-    parser.add_argument("--answers", type=int, default=0, metavar="N", help="with --all: answer N")
-    parser.add_argument("--docs", type=Path, metavar="FOLDER", help="search these files instead")
-    parser.add_argument("--model", default="minilm-maxsim", help="the reranker (%(default)s)")
-    parser.add_argument("--candidates", type=int, default=50, metavar="K", help="from Chroma (50)")
-    parser.add_argument("--llm-url", metavar="URL", help="an OpenAI-compatible endpoint")
-    parser.add_argument("--llm-model", metavar="NAME", help="the model at that endpoint")
-    parser.add_argument(
-        "--output", type=Path, default=EXAMPLES / "output", help="where files go (%(default)s)"
-    )
-    parsed = parser.parse_args(arguments)
-    if parsed.all and parsed.docs is not None:
-        parser.error("--all needs the judged questions, which are about Python's documentation")
-    if parsed.answers < 0:
-        parser.error(f"--answers must be 0 or more, not {parsed.answers}")
-    if parsed.candidates < TOP_N:
-        parser.error(f"--candidates must be at least {TOP_N}, not {parsed.candidates}")
-    return parsed
+    with chroma_folder(settings.chroma):
+        with exclusive(settings.chroma, console):
+            search = open_search(settings, passages, console)
+        if options.question is None:
+            _run_all(options, console, search, judged, corpus)
+        else:
+            _run_one(options, console, search, judged, options.question)
 
 
 def _corpus(folder: Path | None) -> tuple[list[Passage], str]:
@@ -145,7 +111,7 @@ class _Judged:
 
     @classmethod
     def of(cls, passages: Sequence[Passage], console: Console) -> _Judged:
-        questions = load_questions(EXAMPLES / "data" / "questions.jsonl")
+        questions = load_questions(QUESTIONS)
         grades, unresolved = resolve(questions, passages)
         if unresolved:
             console.print(
@@ -163,87 +129,100 @@ class _Judged:
 
 
 def _run_one(
-    options: argparse.Namespace, console: Console, search: Search, judged: _Judged
+    options: Options, console: Console, search: Search, judged: _Judged, question: str
 ) -> None:
-    found = search.search(options.question)
-    print_found(console, found, judged.grades_of(options.question), shown=2 * TOP_N)
-    for answer, sources, _ in _answers(options, console, search, [options.question]):
-        print_answer(console, options.question, answer, sources)
+    with console.status("loading the reranker, retrieving, reranking"):
+        found = search.search(question)
+    print_found(console, found, judged.grades_of(question), shown=2 * TOP_N)
+    for answer, sources, _ in _answers(options, console, search, [question]):
+        print_answer(console, question, answer, sources)
 
 
 def _run_all(
-    options: argparse.Namespace, console: Console, search: Search, judged: _Judged, corpus: str
+    options: Options, console: Console, search: Search, judged: _Judged, corpus: str
 ) -> None:
-    from ragdemo.report import write_report
-
-    search.search(judged.questions[0].question)  # loads the models: what is timed is warm
+    if not judged.questions:
+        raise JudgmentError(f"no question of {QUESTIONS} is about this Python's documentation")
+    with console.status("loading the reranker"):  # what is timed below is warm
+        search.search(judged.questions[0].question)
     records = []
-    with Progress(console=console) as progress:
+    with progress_bar(console) as progress:
         task = progress.add_task("retrieving and reranking", total=len(judged.questions))
         for question in judged.questions:
-            found = search.search(question.question)
-            grades = judged.grades[question.id]
-            record = Record(
-                id=question.id,
-                question=question.question,
-                kind=question.kind,
-                grades=grades,
-                before=found.before,
-                after=found.after,
-                measures_before=measure(found.before, grades),
-                measures_after=measure(found.after, grades),
-                seconds=found.seconds,
-            )
-            records.append(record)
+            records.append(_record(search, question, judged.grades[question.id]))
             progress.advance(task)
     # Spread over the file, so that each kind of question gets an answer.
     n_answers = min(options.answers, len(records))
     chosen = [i * len(records) // n_answers for i in range(n_answers)]
-    asked = [records[i].question for i in chosen]
-    answers = _answers(options, console, search, asked)
-    for i, (answer, sources, took) in zip(chosen, answers, strict=True):
-        seconds = {**records[i].seconds, "answer": took}
-        records[i] = dataclasses.replace(records[i], answer=answer, seconds=seconds)
-        print_answer(console, records[i].question, answer, sources)
+    answers = _answers(options, console, search, [records[i].question for i in chosen])
+    try:
+        for i, (answer, sources, took) in zip(chosen, answers, strict=True):
+            seconds = {**records[i].seconds, "answer": took}
+            records[i] = dataclasses.replace(records[i], answer=answer, seconds=seconds)
+            print_answer(console, records[i].question, answer, sources)
+    finally:  # an LLM that fails, or takes too long, costs no record
+        _write(options, console, records, corpus)
+
+
+def _record(search: Search, question: Question, grades: Mapping[str, int]) -> Record:
+    found = search.search(question.question)
+    return Record(
+        id=question.id,
+        question=question.question,
+        kind=question.kind,
+        grades=grades,
+        before=found.before,
+        after=found.after,
+        measures_before=measure(found.before, grades),
+        measures_after=measure(found.after, grades),
+        seconds=found.seconds,
+    )
+
+
+def _write(options: Options, console: Console, records: Sequence[Record], corpus: str) -> None:
+    from ragdemo.report import write_report
+
     console.print()
     print_means(console, records)
     write_jsonl(options.output / "records.jsonl", records)
     write_report(options.output / "report.html", records, model=options.model, corpus=corpus)
     for name in ("records.jsonl", "report.html"):
-        console.print(f"written: {options.output / name}", style="dim", highlight=False)
+        path = options.output / name
+        console.print(f"written: {path}", style="dim", highlight=False, markup=False)
 
 
 def _answers(
-    options: argparse.Namespace, console: Console, search: Search, questions: Sequence[str]
-) -> list[tuple[str, list[Hit], float]]:
-    """Answer, sources and seconds, for each question."""
+    options: Options, console: Console, search: Search, questions: Sequence[str]
+) -> Iterator[tuple[str, list[Hit], float]]:
+    """Answer, sources and seconds, for each question, as they come."""
     if not questions:
-        return []
-    answered = []
-    with (
-        llm_endpoint(options.llm_url, options.llm_model) as endpoint,
-        Progress(console=console) as progress,
-    ):
-        task = progress.add_task(f"asking {endpoint.model}", total=len(questions))
+        return
+    with contextlib.ExitStack() as stack:
+        with console.status("starting the LLM"):
+            endpoint = stack.enter_context(llm_endpoint(options.llm_url, options.llm_model))
+        progress = stack.enter_context(progress_bar(console))
+        task = progress.add_task(f"asking {escape(endpoint.model)}", total=len(questions))
         for question in questions:
             started = time.perf_counter()
-            answer, sources = search.answer(question, endpoint)
-            answered.append((answer.strip(), sources, time.perf_counter() - started))
+            with answering(endpoint):
+                answer, sources = search.answer(question, endpoint)
             progress.advance(task)
+            yield answer.strip(), sources, time.perf_counter() - started
     if options.llm_url is None:
         console.print(
-            f"{endpoint.model} is tiny: judge the passages by its answers, not its prose "
+            f"\n{endpoint.model} is tiny: judge the passages by its answers, not its prose "
             "(--llm-url takes a better one)",
             style="dim",
             highlight=False,
         )
-    return answered
 
 
-def _quiet() -> None:
-    """Keep other libraries' chatter off the screen."""
+def _load_quietly() -> None:
+    """Import what takes seconds, and keep other libraries' chatter off the screen."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     warnings.filterwarnings("ignore", category=DeprecationWarning)
+    import chromadb  # noqa: F401
+    import sentence_transformers  # noqa: F401
     from transformers.utils import logging
 
     logging.disable_progress_bar()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,17 +10,32 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import Progress
+from rich.console import Console
 
 from ragdemo.passages import Passage
+from ragdemo.screen import progress_bar
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
 
-__all__ = ["CHROMA_SETTINGS", "Changes", "batches", "changes", "metadata", "open_chroma"]
+__all__ = [
+    "CHROMA_SETTINGS",
+    "Changes",
+    "IndexFolderError",
+    "batches",
+    "changes",
+    "chroma_folder",
+    "exclusive",
+    "metadata",
+    "open_chroma",
+]
 
 # Cosine, and a wide search beam: the first stage should be the embeddings' fault alone.
 CHROMA_SETTINGS = {"hnsw:space": "cosine", "hnsw:search_ef": 200}
+
+
+class IndexFolderError(RuntimeError):
+    """A folder that Chroma cannot use; the message says which, why, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +58,56 @@ class Changes:
         return f"{total} passages in Chroma: {len(self.new)} to embed, {self.kept} unchanged"
 
 
+@contextlib.contextmanager
+def chroma_folder(folder: Path) -> Iterator[None]:
+    """Make the folder, and explain what Chroma does not like about its files.
+
+    Raises:
+        IndexFolderError: The folder cannot be made, or Chroma cannot use what is in it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise IndexFolderError(
+            f"cannot make the folder {str(folder)!r} ({error.strerror}); give another --output"
+        ) from error
+    from chromadb.errors import ChromaError
+
+    try:
+        yield
+    except ChromaError as error:
+        raise IndexFolderError(
+            f"Chroma cannot use the files in {str(folder)!r} ({error}); remove that folder, and "
+            "the next run makes it afresh, or give another --output"
+        ) from error
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path, console: Console) -> Iterator[None]:
+    """Hold the right to change a folder's index: Chroma does not keep two processes apart."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        with console.status("another run is indexing: waiting for it"):
+            lock.acquire()
+    except OSError as error:
+        raise IndexFolderError(
+            f"cannot write into {str(folder)!r} ({error.strerror}); give another --output"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def open_chroma(folder: Path) -> ClientAPI:
     """Chroma's files in a folder, without telemetry."""
     import chromadb
     from chromadb.config import Settings
 
-    folder.mkdir(parents=True, exist_ok=True)
     settings = Settings(anonymized_telemetry=False)
     return chromadb.PersistentClient(path=str(folder), settings=settings)
 
@@ -79,10 +139,14 @@ def metadata(passage: Passage) -> dict[str, str]:
     }
 
 
-def batches(passages: Sequence[Passage], size: int = 32) -> Iterator[list[Passage]]:
+def batches(
+    passages: Sequence[Passage], console: Console, size: int = 32
+) -> Iterator[list[Passage]]:
     """The passages in batches, with a progress bar."""
+    if not passages:
+        return
     left = iter(passages)
-    with Progress(disable=not passages) as progress:
+    with progress_bar(console) as progress:
         task = progress.add_task("embedding passages", total=len(passages))
         while batch := list(islice(left, size)):
             yield batch

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 __all__ = [
     "ANSWER_TOKENS",
     "CONTEXT_TOKENS",
+    "AnswerError",
     "Endpoint",
     "MissingModelError",
+    "answering",
     "chat_model",
     "embedding_dtype",
     "embedding_folder",
@@ -30,6 +32,10 @@ ANSWER_TOKENS = 120
 
 class MissingModelError(RuntimeError):
     """A model that the demo needs is not installed; the message says how to get it."""
+
+
+class AnswerError(RuntimeError):
+    """The LLM gave no answer; the message says which one, and why."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,9 @@ def llm_endpoint(url: str | None, model: str | None) -> Iterator[Endpoint]:
         raise MissingModelError(f"xllamacpp is not installed: {how}")
     import xllamacpp
 
+    # A proxy, where the environment names one, does not reach into this process.
+    direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    os.environ["no_proxy"] = f"{direct},127.0.0.1" if direct else "127.0.0.1"
     params = xllamacpp.CommonParams()
     params.model.path = str(weights)
     params.n_ctx = CONTEXT_TOKENS
@@ -97,6 +106,24 @@ def llm_endpoint(url: str | None, model: str | None) -> Iterator[Endpoint]:
     finally:
         with _quiet_stderr():
             del server
+
+
+@contextlib.contextmanager
+def answering(endpoint: Endpoint) -> Iterator[None]:
+    """Explain what an endpoint does wrong, in either framework: both ask through openai.
+
+    Raises:
+        AnswerError: It cannot be reached, refuses, or answers with something else than JSON.
+    """
+    from openai import OpenAIError
+
+    try:
+        yield
+    except OpenAIError as error:
+        raise AnswerError(
+            f"no answer from {endpoint.model!r} at {endpoint.url} ({error}); "
+            "check --llm-url, --llm-model and OPENAI_API_KEY"
+        ) from error
 
 
 def chat_model(endpoint: Endpoint) -> ChatOpenAI:

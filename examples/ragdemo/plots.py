@@ -134,6 +134,6 @@ def _svg(figure: Figure, name: str) -> str:
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     # Several pictures share one page: their ids must not meet.
-    for pattern in (r'\bid="([^"]+)"', r'xlink:href="#([^"]+)"', r"url\(#([^)]+)\)"):
-        svg = re.sub(pattern, lambda m: m[0].replace(m[1], f"{name}-{m[1]}"), svg)
+    for pattern in (r'(\bid=")', r'(\bxlink:href="#)', r"(\burl\(#)"):
+        svg = re.sub(pattern, rf"\1{name}-", svg)
     return svg

@@ -95,6 +95,8 @@ def measure(ranking: Sequence[Hit], grades: Mapping[str, int]) -> dict[str, floa
         ranking: Best first.
         grades: Judged passages of this question; all others count as 0.
     """
+    if not grades:  # ir-measures would say NaN
+        return dict.fromkeys(MEASURES, 0.0)
     qrels = [Qrel("q", passage, grade) for passage, grade in grades.items()]
     # trec_eval sorts by score and breaks ties by id, so the rank itself is given as the score.
     run = [ScoredDoc("q", hit.passage, float(-rank)) for rank, hit in enumerate(ranking)]
@@ -110,6 +112,7 @@ def mean(values: Iterable[Mapping[str, float]]) -> dict[str, float]:
 
 def write_jsonl(path: Path, records: Iterable[Record]) -> None:
     """Write one JSON object a line."""
-    with path.open("w", encoding="utf-8") as file:
+    # Half a surrogate pair is no text in UTF-8; a backslash makes it the escape that JSON has.
+    with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
         for record in records:
             file.write(json.dumps(asdict(record), ensure_ascii=False) + "\n")

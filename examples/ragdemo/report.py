@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -55,13 +56,13 @@ def write_report(path: Path, records: Sequence[Record], *, model: str, corpus: s
         ],
         milliseconds=_median_milliseconds(records),
     )
-    path.write_text(page, encoding="utf-8")
+    # Half a surrogate pair is no text in UTF-8: written as a reference, browsers take it.
+    path.write_text(page, encoding="utf-8", errors="xmlcharrefreplace")
 
 
 def _median_milliseconds(records: Sequence[Record]) -> dict[str, float]:
-    stages = sorted({stage for record in records for stage in record.seconds})
-    medians = {}
-    for stage in stages:
-        values = sorted(r.seconds[stage] for r in records if stage in r.seconds)
-        medians[stage] = 1000 * values[len(values) // 2]
-    return medians
+    stages = {stage for record in records for stage in record.seconds}
+    return {
+        stage: 1000 * median(r.seconds[stage] for r in records if stage in r.seconds)
+        for stage in stages
+    }

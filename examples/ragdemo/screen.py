@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import median
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ragdemo.record import MEASURES, Found, Hit, Record, mean
 
-__all__ = ["print_answer", "print_found", "print_means"]
+__all__ = ["print_answer", "print_found", "print_means", "progress_bar"]
+
+
+def progress_bar(console: Console) -> Progress:
+    """A bar with the time that is left, and at its end the time that it took."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=console,
+    )
 
 
 def print_found(console: Console, found: Found, grades: Mapping[str, int], shown: int) -> None:
     """Print the candidates of one question, before and after."""
     old = {hit.passage: rank for rank, hit in enumerate(found.before, 1)}
     new = {hit.passage: rank for rank, hit in enumerate(found.after, 1)}
+    shown = min(shown, len(old))
     table = _table(f"Before: the first {shown} of Chroma's {len(old)}", "cosine", grades)
     for rank, hit in enumerate(found.before[:shown], 1):
         _row(table, rank, f"→ {new[hit.passage]}", hit, grades)
     console.print(table)
+    console.print()
     table = _table("After reranking", "relevance", grades)
     for rank, hit in enumerate(found.after[:shown], 1):
         was = old[hit.passage]
@@ -30,7 +45,7 @@ def print_found(console: Console, found: Found, grades: Mapping[str, int], shown
         _row(table, rank, moved, hit, grades)
     console.print(table)
     took = ", ".join(f"{stage} {1000 * took:.0f} ms" for stage, took in found.seconds.items())
-    console.print(took, style="dim", highlight=False)
+    console.print(f"{took} (loading of the models included)", style="dim", highlight=False)
 
 
 def _table(title: str, score: str, grades: Mapping[str, int]) -> Table:
@@ -57,7 +72,8 @@ def print_answer(console: Console, question: str, answer: str, sources: Sequence
     console.print(f"\n[bold]{escape(question)}[/]", highlight=False)
     console.print(answer, highlight=False, markup=False)
     for n, hit in enumerate(sources, 1):
-        line = f"  [{n}] {hit.source}  {hit.title}"
+        # The source last: it may be a path, too long for the line.
+        line = f"  [{n}] {hit.title.rpartition(' > ')[2]}  {hit.passage}  {hit.source}"
         console.print(
             line, style="dim", highlight=False, markup=False, no_wrap=True, overflow="ellipsis"
         )
@@ -82,10 +98,10 @@ def print_means(console: Console, records: Sequence[Record]) -> None:
     console.print(table)
     better = sum(record.gain > 1e-9 for record in records)
     worse = sum(record.gain < -1e-9 for record in records)
-    seconds = sorted(record.seconds["rerank"] for record in records)
+    seconds = median(record.seconds["rerank"] for record in records)
     console.print(
         f"nDCG@10 rose for {better} questions, fell for {worse}, stayed for "
-        f"{len(records) - better - worse}. Median time to rerank: "
-        f"{1000 * seconds[len(seconds) // 2]:.0f} ms.",
+        f"{len(records) - better - worse}.\n"
+        f"Median time to rerank: {1000 * seconds:.0f} ms.",
         highlight=False,
     )

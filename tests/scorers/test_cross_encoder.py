@@ -190,6 +190,7 @@ def test_the_default_prompt_of_sentence_transformers_goes_before_the_query(make,
     assert scorer.score("a panda", MIXED) == pytest.approx(expected, abs=1e-4)
 
 
+@ignore_cuts
 def test_an_architecture_that_mixes_in_its_padding_is_never_padded(make, tmp_path):
     """FNet's Fourier transform runs over the whole row, padding included."""
     folder = tmp_path / "fnet"
