@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag_rerankers import ScoreError
-from rag_rerankers.ranking import check_scores, check_threshold, check_top_n, order, sigmoid
+from rag_rerankers.ranking import check_scores, check_threshold, check_top_n, order
+from rag_rerankers.sigmoid import sigmoid
 
 FINITE = st.floats(allow_nan=False)
 

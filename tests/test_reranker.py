@@ -3,11 +3,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
 import pickle
 import random
+import signal
+import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +21,7 @@ import pytest
 from tests.kinds import CROSS_ENCODERS, LATE_INTERACTION, reference
 from tests.samples import MIXED, QUERY, sentence
 
-from rag_rerankers import ModelLoadError, ModelOptions, RankedDocument, Reranker, ScoreError
+from rag_rerankers import ModelLoadError, ModelOptions, RankedDocument, Reranker, ScoreError, TruncationWarning
 
 XLMR, STANFORD = CROSS_ENCODERS[0], LATE_INTERACTION[0]
 
@@ -138,8 +142,8 @@ def test_the_scorer_gets_the_query_and_a_list_of_the_texts():
 
 @pytest.mark.parametrize(
     "texts",
-    [["a", "b"], ("a", "b"), {"a": 1, "b": 2}, (t for t in "ab"), map(str.lower, "AB")],
-    ids=["list", "tuple", "dict", "generator", "map"],
+    [["a", "b"], ("a", "b"), (t for t in "ab"), map(str.lower, "AB")],
+    ids=["list", "tuple", "generator", "map"],
 )
 def test_any_iterable_of_texts_will_do(texts):
     assert [hit.text for hit in Reranker(Given(1.0, 2.0)).rank("q", texts)] == ["b", "a"]
@@ -516,3 +520,93 @@ def test_rerankers_that_are_dropped_are_freed(make):
     del reranker
     gc.collect()
     assert model() is None, f"{sys.getrefcount(model())} references are left"
+
+
+@pytest.mark.parametrize("texts", [{"a": 1, "b": 2}, {"a", "b"}], ids=["dict", "set"])
+def test_texts_without_an_index_are_refused(texts):
+    with pytest.raises(TypeError, match=type(texts).__name__):
+        Reranker(Given(1.0, 2.0)).rank("q", texts)
+
+
+@pytest.mark.parametrize(
+    ("relevance", "told"),
+    [([0.5], "1 scores for 2"), ([0.5, float("nan")], "indices 1"), ([0.5, 7.0], "7.0 at index 1")],
+)
+def test_a_scorer_with_a_wrong_relevance_is_told_so(relevance, told):
+    class Calibrated(Given):
+        def relevance(self, query, scores):
+            return relevance
+
+    with pytest.raises(ScoreError, match=told):
+        Reranker(Calibrated(1.0, 2.0)).rank("q", ["a", "b"])
+
+
+@pytest.mark.parametrize("scores", [None, ["high", "low"], 3.0])
+def test_scores_that_are_no_numbers_are_told(scores):
+    class Wrong:
+        def score(self, query, texts):
+            return scores
+
+    with pytest.raises(ScoreError, match="a list of one number per text"):
+        Reranker(Wrong()).rank("q", ["a", "b"])
+
+
+def test_numpy_numbers_are_numbers():
+    hits = Reranker(Given(1.0, 2.0)).rank(
+        "q", ["a", "b"], top_n=np.int64(1), threshold=np.float32(0.1)
+    )
+    assert [hit.text for hit in hits] == ["b"]
+
+
+class Subclass(Reranker):
+    pass
+
+
+def test_a_subclass_comes_back_from_a_pickle():
+    assert type(pickle.loads(pickle.dumps(Subclass(Picklable())))) is Subclass
+
+
+class Picklable:
+    def score(self, query, texts):
+        return [1.0 for _ in texts]
+
+
+async def test_a_cut_under_arank_is_warned_about_at_the_callers_line(make):
+    reranker = Reranker(make("bert_encoder"), device="cpu", dtype="float32", max_length=8)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        await reranker.arank("a panda", ["panda bear china " * 20, "a"])
+    told = [warning for warning in caught if issubclass(warning.category, TruncationWarning)]
+    assert [warning.filename for warning in told] == [__file__]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_ranks_although_a_thread_of_the_parent_was_ranking(make):
+    reranker = Reranker(make("bert_encoder"), device="cpu", dtype="float32")
+    reranker.rank("a panda", ["bear"])
+    with reranker.scorer.engine._lock:  # as a thread in the middle of a forward pass holds it
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)  # a child that hangs is killed
+            os._exit(0 if reranker.rank("a panda", ["bear"]) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_program_that_ends_does_not_wait_for_queued_work():
+    code = """
+import asyncio, threading, time
+from rag_rerankers import Reranker, check_cancelled
+class Slow:
+    def score(self, query, texts):
+        for _ in range(600):
+            check_cancelled(); time.sleep(0.1)
+        return [0.0 for _ in texts]
+async def many():
+    await asyncio.gather(*[Reranker(Slow()).arank("q", ["a"]) for _ in range(3)])
+threading.Thread(target=lambda: asyncio.run(many()), daemon=True).start()
+time.sleep(0.5)
+"""
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-c", code], timeout=40, check=False, capture_output=True)
+    assert time.monotonic() - started < 20

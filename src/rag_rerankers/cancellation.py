@@ -7,6 +7,7 @@ variable, so that the ``Scorer`` protocol needs no parameter for it.
 
 from __future__ import annotations
 
+import concurrent.futures.thread  # noqa: F401  (registers its own exit hook first)
 import contextvars
 import threading
 
@@ -27,8 +28,15 @@ def check_cancelled() -> None:
     A custom :class:`~rag_rerankers.Scorer` that works for long may call this now and then.
 
     Raises:
-        Cancelled: The awaiting task was cancelled.
+        Cancelled: The awaiting task was cancelled, or the interpreter is exiting.
     """
     flag = current_flag.get()
-    if flag is not None and flag.is_set():
+    if _exiting.is_set() or (flag is not None and flag.is_set()):
         raise Cancelled
+
+
+_exiting = threading.Event()
+# A thread pool is joined at exit, after all that is queued has been done. This runs before (last
+# in, first out), so that a program which is told to stop does not go on scoring.
+if hasattr(threading, "_register_atexit"):
+    threading._register_atexit(_exiting.set)

@@ -142,7 +142,7 @@ def _without_weights(folder: Path) -> list[str]:
     parts = {folder: "*.bin"}
     for kind, part in read_modules(folder):
         if kind.rpartition(".")[2] == "Dense":
-            parts[part] = f"{part.name}/*.bin"
+            parts[part] = f"{part.relative_to(folder).as_posix()}/*.bin"
     return [
         pattern
         for part, pattern in parts.items()

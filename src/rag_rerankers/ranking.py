@@ -4,29 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Integral, Real
 
 from rag_rerankers.errors import ScoreError
 
-__all__ = ["check_scores", "check_threshold", "check_top_n", "order", "sigmoid"]
+__all__ = ["check_relevance", "check_scores", "check_threshold", "check_top_n", "order"]
 
 
-def sigmoid(score: float) -> float:
-    """Logistic sigmoid that does not overflow.
-
-    Example:
-        >>> sigmoid(0.0)
-        0.5
-        >>> sigmoid(-1000.0), sigmoid(1000.0)
-        (0.0, 1.0)
-    """
-    if score >= 0:
-        return 1.0 / (1.0 + math.exp(-score))
-    # exp of a large positive number overflows; of a large negative one it is 0.
-    tail = math.exp(score)
-    return tail / (1.0 + tail)
-
-
-def check_top_n(top_n: int | None) -> None:
+def check_top_n(top_n: object) -> None:
     """Refuse a ``top_n`` that is neither None nor a whole number of at least 0.
 
     Raises:
@@ -35,13 +20,13 @@ def check_top_n(top_n: int | None) -> None:
     """
     if top_n is None:
         return
-    if isinstance(top_n, bool) or not isinstance(top_n, int):
+    if isinstance(top_n, bool) or not isinstance(top_n, Integral):
         raise TypeError(f"top_n must be an int or None (keep all), not {top_n!r}")
-    if top_n < 0:
+    if int(top_n) < 0:
         raise ValueError(f"top_n must be 0 or more, or None (keep all), not {top_n}")
 
 
-def check_threshold(threshold: float | None) -> None:
+def check_threshold(threshold: object) -> None:
     """Refuse a ``threshold`` that is not a number in 0..1.
 
     Raises:
@@ -50,9 +35,9 @@ def check_threshold(threshold: float | None) -> None:
     """
     if threshold is None:
         return
-    if isinstance(threshold, bool) or not isinstance(threshold, (int, float)):
+    if isinstance(threshold, bool) or not isinstance(threshold, Real):
         raise TypeError(f"threshold must be a number in 0..1 or None, not {threshold!r}")
-    if not 0.0 <= threshold <= 1.0:
+    if not 0.0 <= float(threshold) <= 1.0:
         raise ValueError(
             f"threshold is on relevance, which lies in 0..1, but is {threshold}. "
             "To cut on raw scores, filter the hits by .score"
@@ -69,7 +54,12 @@ def check_scores(scores: Sequence[float], n_texts: int) -> list[float]:
     Raises:
         ScoreError: Wrong number of scores, or scores that are NaN; the message lists their indices.
     """
-    checked = [float(score) for score in scores]
+    try:
+        checked = [float(score) for score in scores]
+    except (TypeError, ValueError) as error:
+        raise ScoreError(
+            f"the scorer returned {scores!r:.80}: a list of one number per text is needed"
+        ) from error
     if len(checked) != n_texts:
         raise ScoreError(f"the scorer returned {len(checked)} scores for {n_texts} texts")
     bad = [i for i, score in enumerate(checked) if math.isnan(score)]
@@ -78,6 +68,22 @@ def check_scores(scores: Sequence[float], n_texts: int) -> list[float]:
         raise ScoreError(
             f"{len(bad)} of {n_texts} scores are NaN, at indices {shown}. "
             "A half-precision model may have overflowed: try dtype='float32'"
+        )
+    return checked
+
+
+def check_relevance(relevance: Sequence[float], n_texts: int) -> list[float]:
+    """Turn what a scorer calls relevance into Python floats, one per text.
+
+    Raises:
+        ScoreError: Wrong number, or a value outside 0..1; the message lists their indices.
+    """
+    checked = check_scores(relevance, n_texts)
+    bad = [i for i, value in enumerate(checked) if not 0.0 <= value <= 1.0]
+    if bad:
+        raise ScoreError(
+            f"relevance lies in 0..1, but the scorer's is {checked[bad[0]]} at index {bad[0]} "
+            f"({len(bad)} of {n_texts} are outside)"
         )
     return checked
 

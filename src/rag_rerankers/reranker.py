@@ -6,12 +6,20 @@ import asyncio
 import contextvars
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
-from rag_rerankers.cancellation import current_flag
+from rag_rerankers.callsite import called_from, place_of_caller
+from rag_rerankers.cancellation import Cancelled, current_flag
 from rag_rerankers.options import ModelOptions
-from rag_rerankers.ranking import check_scores, check_threshold, check_top_n, order, sigmoid
+from rag_rerankers.ranking import (
+    check_relevance,
+    check_scores,
+    check_threshold,
+    check_top_n,
+    order,
+)
+from rag_rerankers.sigmoid import sigmoid
 from rag_rerankers.types import CalibratedScorer, RankedDocument, Scorer
 from rag_rerankers.workers import worker_threads
 
@@ -100,7 +108,7 @@ class Reranker:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Weights are not copied: the other side loads the same model with the same options.
-        return _rebuild, (self.model, self.options)
+        return _rebuild, (type(self), self.model, self.options)
 
     def rank(
         self,
@@ -157,6 +165,7 @@ class Reranker:
         flag = threading.Event()
         context = contextvars.copy_context()
         context.run(current_flag.set, flag)
+        context.run(called_from.set, place_of_caller())
 
         def work() -> list[RankedDocument]:
             return self.rank(query, candidates, top_n=top_n, threshold=threshold)
@@ -165,6 +174,8 @@ class Reranker:
             return await asyncio.get_running_loop().run_in_executor(
                 worker_threads(), context.run, work
             )
+        except Cancelled:  # the interpreter is on its way out
+            raise asyncio.CancelledError from None
         finally:
             # Harmless when the work is done; tells the thread to stop when the task was cancelled.
             flag.set()
@@ -178,7 +189,7 @@ class Reranker:
         threshold: float | None,
     ) -> list[RankedDocument]:
         if isinstance(self.scorer, CalibratedScorer):
-            relevance = [float(value) for value in self.scorer.relevance(query, scores)]
+            relevance = check_relevance(self.scorer.relevance(query, scores), len(scores))
         else:
             relevance = [sigmoid(score) for score in scores]
         hits = [
@@ -211,7 +222,7 @@ def check_texts(texts: object) -> list[str]:
     """
     if isinstance(texts, (str, bytes)):
         raise TypeError(f"texts must be a list of strings, not one {type(texts).__name__}")
-    if not isinstance(texts, Iterable):
+    if isinstance(texts, (Mapping, Set)) or not isinstance(texts, Iterable):
         raise TypeError(f"texts must be a list of strings, not {type(texts).__name__}")
     checked = list(texts)
     for i, text in enumerate(checked):
@@ -223,5 +234,5 @@ def check_texts(texts: object) -> list[str]:
     return checked
 
 
-def _rebuild(model: Any, options: ModelOptions) -> Reranker:
-    return Reranker(model, **options.as_kwargs())
+def _rebuild(kind: type[Reranker], model: Any, options: ModelOptions) -> Reranker:
+    return kind(model, **options.as_kwargs())

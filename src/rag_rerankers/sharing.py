@@ -45,7 +45,18 @@ async def ashared_reranker(
 ) -> Reranker:
     """:func:`shared_reranker` for asyncio: the event loop stays free while the model loads."""
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(worker_threads(), shared_reranker, model, options)
+    return await loop.run_in_executor(worker_threads("load"), shared_reranker, model, options)
+
+
+def _renew_locks() -> None:
+    # A lock that another thread held at the fork would never be released in the child.
+    global _guard
+    _guard = threading.Lock()
+    _locks.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def clear_shared_rerankers() -> None:

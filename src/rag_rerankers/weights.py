@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import pickle
 import zipfile
 from pathlib import Path
@@ -27,6 +28,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+_HEAD_WEIGHTS = ("classifier.", "pre_classifier.", "score.", "out_proj.")
 _TOKENIZER_FILES = (
     "tokenizer.json",
     "vocab.txt",
@@ -48,7 +50,7 @@ def read_json(path: Path) -> dict[str, Any]:
         return {}
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise ModelLoadError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(value, dict):
         raise ModelLoadError(f"{path} holds a JSON {type(value).__name__}, not an object")
@@ -65,12 +67,17 @@ def read_modules(folder: Path) -> list[tuple[str, Path]]:
     if not path.is_file():
         return []
     try:
-        return [
+        listed = [
             (str(module["type"]), folder / str(module["path"]))
             for module in json.loads(path.read_text(encoding="utf-8"))
         ]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ModelLoadError(f"{path} is not a list of modules: {error!r}") from error
+    for _, part in listed:
+        # Lexically: in the hub's cache the files themselves are links to elsewhere.
+        if not Path(os.path.normpath(part)).is_relative_to(os.path.normpath(folder)):
+            raise ModelLoadError(f"{path} leads out of the model's folder: {part}")
+    return listed
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -101,7 +108,7 @@ def load_config(folder: Path) -> Any:
         raise ModelLoadError(f"{folder} holds no config.json: it is not a transformers model")
     try:
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (ValueError, KeyError, OSError) as error:
+    except (ValueError, KeyError, OSError, RecursionError, ImportError) as error:
         raise ModelLoadError(f"{folder / 'config.json'} cannot be used: {error}") from error
 
 
@@ -149,13 +156,19 @@ def load_model(
         UnsafeWeightsError: The weights hold more than tensors.
     """
     from safetensors import SafetensorError
+    from transformers import AutoModel
 
     safe = weight_files(folder)[0].suffix == ".safetensors"
+    config = load_config(folder)
+    # A checkpoint must not choose code: some attention implementations are fetched from the hub.
+    config._attn_implementation = None
+    config.return_dict = True
     try:
         # Its table of unexpected weights says nothing: what matters is checked below.
         with quiet_transformers():
             model, info = auto_class.from_pretrained(
                 folder,
+                config=config,
                 dtype=dtype,
                 use_safetensors=safe,
                 weights_only=True,
@@ -167,6 +180,10 @@ def load_model(
         raise _unsafe(folder, error) from error
     except (SafetensorError, EOFError) as error:
         raise _damaged(folder, error) from error
+    except ImportError as error:
+        raise ModelLoadError(
+            f"the model in {folder} needs a package that is not installed: {error}"
+        ) from error
     except (ValueError, OSError, RuntimeError, KeyError) as error:
         refusal = _refused_pickle(error)
         if refusal is not None:
@@ -184,6 +201,13 @@ def load_model(
         raise ModelLoadError(
             f"the weights in {folder} lack {len(missing)} tensors of {type(model).__name__} "
             f"({shown}): this checkpoint was not trained as such a model"
+        )
+    heads = sorted(key for key in info["unexpected_keys"] if key.startswith(_HEAD_WEIGHTS))
+    if heads and auto_class is AutoModel:
+        raise ModelLoadError(
+            f"the weights in {folder} hold a classification head ({heads[0]}), but its config.json "
+            'does not say so: add its class, such as "architectures": '
+            '["XLMRobertaForSequenceClassification"]'
         )
     loaded: PreTrainedModel = model.to(device).eval()
     return loaded

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rag_rerankers.callsite import place_of_caller
 from rag_rerankers.errors import TruncationWarning
 
 __all__ = ["Passages", "best_per_document", "split_documents", "warn_if_cut", "windows"]
-
-_PACKAGE = __name__.partition(".")[0] + "."
 
 OVERLAP = 4
 """Neighbours share 1/4 of their tokens, so that a sentence at a border is whole in one of them."""
@@ -110,12 +108,4 @@ def warn_if_cut(passages: Passages, size: int, query_tokens: int, query_size: in
     if query_tokens > query_size:
         told.append(f"the query was cut from {query_tokens} to {query_size} tokens")
     if told:
-        warnings.warn("; ".join(told), TruncationWarning, stacklevel=_level_of_caller())
-
-
-def _level_of_caller() -> int:
-    """How many frames up this package was called, so that the warning shows the user's line."""
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_PACKAGE):
-        level, frame = level + 1, frame.f_back
-    return level
+        warnings.warn_explicit("; ".join(told), TruncationWarning, *place_of_caller())

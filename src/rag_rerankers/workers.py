@@ -8,29 +8,31 @@ from concurrent.futures import ThreadPoolExecutor
 
 __all__ = ["worker_threads"]
 
-_pool: ThreadPoolExecutor | None = None
+_pools: dict[str, ThreadPoolExecutor] = {}
 _guard = threading.Lock()
 
 
-def worker_threads() -> ThreadPoolExecutor:
-    """The process's pool for reranking.
+def worker_threads(purpose: str = "rank") -> ThreadPoolExecutor:
+    """The process's pool for reranking, or another one for loading.
 
     It is not asyncio's default pool: that one is shared with everybody's blocking calls, and a
-    few slow forward passes would starve DNS look-ups and file reads.
+    few slow forward passes would starve DNS look-ups and file reads. Loading has its own threads,
+    so that tasks which wait for a model do not hold up those whose model is ready.
     """
-    global _pool
     with _guard:
-        if _pool is None:
-            _pool = ThreadPoolExecutor(
-                max_workers=min(32, (os.cpu_count() or 1) + 4), thread_name_prefix="rag-rerankers"
+        if purpose not in _pools:
+            _pools[purpose] = ThreadPoolExecutor(
+                max_workers=min(32, (os.cpu_count() or 1) + 4),
+                thread_name_prefix=f"rag-rerankers-{purpose}",
             )
-        return _pool
+        return _pools[purpose]
 
 
 def _forget() -> None:
     # Threads do not survive a fork: a child that inherited the pool would wait for ever.
-    global _pool, _guard
-    _pool, _guard = None, threading.Lock()
+    global _guard
+    _pools.clear()
+    _guard = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -19,6 +21,8 @@ from rag_rerankers.tokenization import TokenSequence
 __all__ = ["Engine"]
 
 logger = logging.getLogger(__name__)
+
+_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 
 class Engine:
@@ -55,6 +59,7 @@ class Engine:
         # One forward pass at a time: it uses all cores by itself, and a second one beside it
         # would only fight for them (or for the accelerator's memory).
         self._lock = threading.Lock()
+        _engines.add(self)
 
     @property
     def packed(self) -> bool:
@@ -117,3 +122,17 @@ class Engine:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         return None
+
+
+def _after_fork() -> None:
+    """Make a forked child work: its parent's other threads do not exist in it."""
+    if not _engines:
+        return
+    for engine in _engines:
+        engine._lock = threading.Lock()  # perhaps held by a thread that is gone
+    # So is OpenMP's team of threads, for which the first parallel step would wait for ever.
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

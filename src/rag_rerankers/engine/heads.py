@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from rag_rerankers.engine.attention import PackedLayout
 
-__all__ = ["HEADS", "Head", "HeadModules"]
+__all__ = ["HEADS", "Head", "HeadModules", "keep_head_in_float32"]
 
 
 class HeadModules:
@@ -33,6 +33,26 @@ class HeadModules:
 
 def _in_float32(module: Any) -> Any:
     return copy.deepcopy(module).float() if isinstance(module, torch.nn.Module) else None
+
+
+def keep_head_in_float32(model: PreTrainedModel) -> None:
+    """Do the same to a model that runs its own head, by casting what goes into it.
+
+    Args:
+        model: A half-precision model; changed in place.
+    """
+    for owner in (model, model.base_model):
+        for name in ("pooler", "pre_classifier", "head", "classifier", "score"):
+            module = getattr(owner, name, None)
+            if isinstance(module, torch.nn.Module):
+                module.float().register_forward_pre_hook(_cast_to_float32)
+
+
+def _cast_to_float32(module: torch.nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(
+        value.float() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
+        for value in inputs
+    )
 
 
 class Head(Protocol):

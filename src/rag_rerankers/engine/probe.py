@@ -13,7 +13,7 @@ import torch
 from transformers import PreTrainedModel
 
 from rag_rerankers.engine.attention import PACKED_ATTENTION
-from rag_rerankers.engine.heads import HEADS, Head
+from rag_rerankers.engine.heads import HEADS, Head, keep_head_in_float32
 from rag_rerankers.engine.runners import PackedRunner, PaddedRunner, Runner
 from rag_rerankers.quiet import quiet_transformers
 from rag_rerankers.tokenization import TokenSequence
@@ -82,6 +82,8 @@ def choose_runner(
         type(model).__name__,
         ", equal lengths only, because padding changes its results" if leaks else "",
     )
+    if with_logits and model.dtype != torch.float32:
+        keep_head_in_float32(model)
     return PaddedRunner(model, pad_id, equal_lengths=leaks)
 
 
@@ -133,7 +135,8 @@ def _sequences(
     window = getattr(config, "sliding_window", None) or getattr(config, "local_attention", None)
     longest = getattr(config, "max_position_embeddings", None) or 512
     if isinstance(window, int):
-        lengths.append(max(1, min(2 * window + 3, longest - 2) - n_special))
+        lengths.append(2 * window + 3)
+    lengths = [max(1, min(length, longest - 2 - n_special)) for length in lengths]
     generator = torch.Generator().manual_seed(0)
     # The first ids of a vocabulary are padding and other specials.
     first = min(5, config.vocab_size - 1)

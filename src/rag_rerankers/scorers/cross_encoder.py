@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rag_rerankers.engine import Engine
 from rag_rerankers.engine.limits import checked_max_length, position_capacity
 from rag_rerankers.errors import ModelLoadError
-from rag_rerankers.ranking import sigmoid
+from rag_rerankers.sigmoid import sigmoid
 from rag_rerankers.tokenization import PairTemplate, TextTokenizer
 from rag_rerankers.weights import load_config, load_model, load_tokenizer, read_json
 from rag_rerankers.windows import best_per_document, split_documents, warn_if_cut

@@ -16,6 +16,7 @@ import string
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from rag_rerankers.engine.limits import checked_max_length
 from rag_rerankers.errors import ModelLoadError
 from rag_rerankers.scorers.recipe import Recipe, Side
 from rag_rerankers.weights import read_json, read_modules
@@ -99,6 +100,11 @@ def read_recipe(
             f"tokens: use {recipe.document.max_length + 1 - recipe.room(recipe.document, n_prompt)}"
             " or more"
         )
+    n_query_prompt = len(tokenizer(recipe.query.prompt, add_special_tokens=False)["input_ids"])
+    if recipe.room(recipe.query, n_query_prompt) < 1:
+        raise ModelLoadError(
+            f"{folder} gives queries {recipe.query.max_length} tokens, which leaves none for text"
+        )
     return recipe
 
 
@@ -113,9 +119,6 @@ class _Lengths:
         return own if self._limit is None else min(own, self._limit)
 
     def document(self, own: int) -> int:
-        # A checkpoint's own length may exceed its positions (512 for 512 tokens and a marker).
-        from rag_rerankers.engine.limits import checked_max_length
-
         return checked_max_length(self._asked, own, self._limit)
 
 
@@ -131,11 +134,11 @@ def _stanford(folder: Path, tokenizer: PreTrainedTokenizerBase, lengths: _Length
     skip = _punctuation(tokenizer) if metadata.get("mask_punctuation", True) else frozenset()
     pad = tokenizer.pad_token_id
     before, after = _specials(tokenizer)
-    expand_to = lengths.query(int(metadata.get("query_maxlen", 32)))
+    expand_to = lengths.query(_whole(metadata, "query_maxlen", 32))
     return Recipe(
         query=Side(expand_to, _marker(tokenizer, metadata.get("query_token_id", "[unused0]"))),
         document=Side(
-            lengths.document(int(metadata.get("doc_maxlen", 220))),
+            lengths.document(_whole(metadata, "doc_maxlen", 220)),
             _marker(tokenizer, metadata.get("doc_token_id", "[unused1]")),
             # A text that spells out the padding token loses that token, as in the reference.
             skip=skip | {pad},
@@ -153,7 +156,7 @@ def _stanford(folder: Path, tokenizer: PreTrainedTokenizerBase, lengths: _Length
 def _pylate(folder: Path, tokenizer: PreTrainedTokenizerBase, lengths: _Lengths) -> Recipe:
     read = read_json(folder / "config_sentence_transformers.json")
     config = {key: value for key, value in read.items() if value is not None}
-    query_length = lengths.query(int(config.get("query_length", 32)))
+    query_length = lengths.query(_whole(config, "query_length", 32))
     expand = bool(config.get("do_query_expansion", True))
     query_prefix = config.get("query_prefix", "[Q] ")
     document_prefix = config.get("document_prefix", "[D] ")
@@ -162,7 +165,7 @@ def _pylate(folder: Path, tokenizer: PreTrainedTokenizerBase, lengths: _Lengths)
     return Recipe(
         query=Side(query_length, _marker(tokenizer, query_prefix) if query_prefix else None),
         document=Side(
-            lengths.document(int(config.get("document_length", 180))),
+            lengths.document(_whole(config, "document_length", 180)),
             _marker(tokenizer, document_prefix) if document_prefix else None,
             skip=_known_ids(tokenizer, words),
         ),
@@ -224,6 +227,13 @@ def _plain(folder: Path, tokenizer: PreTrainedTokenizerBase, lengths: _Lengths) 
     length = lengths.document(_PLAIN_LENGTH)
     side = Side(length)
     return Recipe(side, side, before=before, after=after, filler=_filler(tokenizer))
+
+
+def _whole(settings: dict[str, Any], key: str, default: int) -> int:
+    value = settings.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ModelLoadError(f"the checkpoint's {key} is {value!r}: a number of tokens is wanted")
+    return value
 
 
 def _modules_config(folder: Path, kind: str) -> dict[str, Any]:

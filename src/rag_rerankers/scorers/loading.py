@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,13 @@ from rag_rerankers.hub import resolve
 from rag_rerankers.options import ModelOptions
 from rag_rerankers.scorers.cross_encoder import CrossEncoderScorer
 from rag_rerankers.scorers.late_interaction import LateInteractionScorer
-from rag_rerankers.weights import load_config
+from rag_rerankers.weights import load_config, read_modules
 
 __all__ = ["detect_kind", "load"]
 
 logger = logging.getLogger(__name__)
+
+_OTHER_HEADS = ("ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice")
 
 
 def load(name: str, options: ModelOptions) -> CrossEncoderScorer | LateInteractionScorer:
@@ -77,6 +78,10 @@ def detect_kind(folder: Path, config: Any) -> Kind:
             "text: only cross-encoders (…ForSequenceClassification with one label) and "
             "late-interaction encoders are rerankers here"
         )
+    if any(name.endswith(_OTHER_HEADS) for name in architectures):
+        raise ModelLoadError(
+            f"{folder} holds {', '.join(architectures)}, which does not rank texts"
+        )
     if not _is_multi_vector(folder):
         logger.warning(
             "%s has no reranking head: scoring by MaxSim over its raw token vectors", folder
@@ -86,10 +91,4 @@ def detect_kind(folder: Path, config: Any) -> Kind:
 
 def _is_multi_vector(folder: Path) -> bool:
     """Whether sentence-transformers or PyLate saved it (a packaged plain encoder counts too)."""
-    modules = folder / "modules.json"
-    if not modules.is_file():
-        return False
-    try:
-        return isinstance(json.loads(modules.read_text(encoding="utf-8")), list)
-    except ValueError as error:
-        raise ModelLoadError(f"{modules} cannot be read as JSON: {error}") from error
+    return bool(read_modules(folder))
