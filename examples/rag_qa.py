@@ -83,10 +83,9 @@ class LangChainSearch:
         )
 
     def answer(self, question: str, endpoint: Endpoint) -> tuple[str, list[Hit]]:
-        """Run the whole chain, in LCEL."""
+        """Retrieve, rerank, and let an LCEL chain answer."""
         from langchain_core.output_parsers import StrOutputParser
         from langchain_core.prompts import ChatPromptTemplate
-        from langchain_core.runnables import RunnablePassthrough
 
         from ragdemo.models import chat_model
 
@@ -97,14 +96,12 @@ class LangChainSearch:
                 ("human", "{context}\n\nQuestion: {question}\nAnswer in one sentence:"),
             ]
         )
-        chain = (
-            {"documents": self._retriever, "question": RunnablePassthrough()}
-            | RunnablePassthrough.assign(context=lambda found: _context(found["documents"]))
-            | RunnablePassthrough.assign(answer=prompt | chat_model(endpoint) | StrOutputParser())
-        )
-        result = chain.invoke(question)
-        hits = [_hit(d, d.metadata["relevance_score"]) for d in result["documents"]]
-        return result["answer"], hits
+        chain = prompt | chat_model(endpoint) | StrOutputParser()
+        # Apart from the chain, because the sources are shown too. RunnablePassthrough.assign could
+        # keep them, but asks the LLM from another thread, where Ctrl-C does not reach it.
+        documents = self._retriever.invoke(question)
+        answer = chain.invoke({"context": _context(documents), "question": question})
+        return answer, [_hit(d, d.metadata["relevance_score"]) for d in documents]
 
 
 def _context(documents: Sequence[Document]) -> str:

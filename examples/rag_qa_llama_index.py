@@ -9,7 +9,6 @@ What is LlamaIndex's own stands in this file; command line, corpus and records a
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -100,7 +99,7 @@ class LlamaIndexSearch:
         """Run the whole chain as a query engine."""
         from llama_index.llms.openai_like import OpenAILike
 
-        from ragdemo.models import ANSWER_TOKENS, CONTEXT_TOKENS
+        from ragdemo.models import ANSWER_TOKENS, CONTEXT_TOKENS, api_key
 
         engine = self._index.as_query_engine(
             similarity_top_k=self._candidates,
@@ -108,11 +107,13 @@ class LlamaIndexSearch:
             llm=OpenAILike(
                 api_base=endpoint.url,
                 model=endpoint.model,
-                api_key=os.environ.get("OPENAI_API_KEY", "none"),
+                api_key=api_key(),
                 is_chat_model=True,
                 context_window=CONTEXT_TOKENS,
                 max_tokens=ANSWER_TOKENS,
                 temperature=0.0,
+                timeout=120,
+                max_retries=1,
                 additional_kwargs={"frequency_penalty": endpoint.frequency_penalty},
             ),
         )

@@ -21,7 +21,14 @@ import pytest
 from tests.kinds import CROSS_ENCODERS, LATE_INTERACTION, reference
 from tests.samples import MIXED, QUERY, sentence
 
-from rag_rerankers import ModelLoadError, ModelOptions, RankedDocument, Reranker, ScoreError, TruncationWarning
+from rag_rerankers import (
+    ModelLoadError,
+    ModelOptions,
+    RankedDocument,
+    Reranker,
+    ScoreError,
+    TruncationWarning,
+)
 
 XLMR, STANFORD = CROSS_ENCODERS[0], LATE_INTERACTION[0]
 

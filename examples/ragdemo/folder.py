@@ -73,6 +73,11 @@ def _file_passages(file: Path, relative: str) -> list[Passage]:
         if not file.is_file():  # a pipe would block for ever, a broken link has no content
             raise _UnreadableError("not a regular file")
         sections = _LOADERS[file.suffix.lower()](file.read_bytes())
+    except ImportError as error:  # nothing is wrong with the file
+        raise CorpusError(
+            f"reading {str(file)!r} needs the module {error.name!r}: "
+            "pip install -r examples/requirements.txt"
+        ) from error
     except (_UnreadableError, OSError) as error:
         logger.warning("skipped %s: %s", file, error)
         return []

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rag_rerankers import RerankError
+
 if TYPE_CHECKING:
     from langchain_openai import ChatOpenAI
 
@@ -20,6 +22,7 @@ __all__ = [
     "Endpoint",
     "MissingModelError",
     "answering",
+    "api_key",
     "chat_model",
     "embedding_dtype",
     "embedding_folder",
@@ -108,6 +111,11 @@ def llm_endpoint(url: str | None, model: str | None) -> Iterator[Endpoint]:
             del server
 
 
+def api_key() -> str:
+    """The key from ``OPENAI_API_KEY``; local servers want some key too, whichever."""
+    return os.environ.get("OPENAI_API_KEY") or "none"
+
+
 @contextlib.contextmanager
 def answering(endpoint: Endpoint) -> Iterator[None]:
     """Explain what an endpoint does wrong, in either framework: both ask through openai.
@@ -124,6 +132,13 @@ def answering(endpoint: Endpoint) -> Iterator[None]:
             f"no answer from {endpoint.model!r} at {endpoint.url} ({error}); "
             "check --llm-url, --llm-model and OPENAI_API_KEY"
         ) from error
+    except RerankError:
+        raise
+    except (AttributeError, TypeError, ValueError) as error:  # frameworks, of a page of HTML
+        raise AnswerError(
+            f"no answer from {endpoint.model!r} at {endpoint.url}: it does not speak OpenAI's "
+            f"protocol ({error}); does --llm-url end where the API begins, often in /v1?"
+        ) from error
 
 
 def chat_model(endpoint: Endpoint) -> ChatOpenAI:
@@ -134,8 +149,7 @@ def chat_model(endpoint: Endpoint) -> ChatOpenAI:
     return ChatOpenAI(
         base_url=endpoint.url,
         model=endpoint.model,
-        # Local servers want some key, whichever.
-        api_key=SecretStr(os.environ.get("OPENAI_API_KEY", "none")),
+        api_key=SecretStr(api_key()),
         temperature=0.0,
         frequency_penalty=endpoint.frequency_penalty,
         max_completion_tokens=ANSWER_TOKENS,

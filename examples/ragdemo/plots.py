@@ -119,7 +119,8 @@ def found_plot(records: Sequence[Record]) -> str:
             shares = [count / max(total, 1) for count in found]
             axes.plot(range(1, last + 1), shares, color=colour, linewidth=2, label=label)
         axes.axvline(5, color="#52606d", linewidth=0.8, linestyle=":")
-        axes.text(5.6, 0.02, "the LLM sees the first 5", fontsize=9, color="#52606d")
+        note = axes.text(5.6, 0.02, "the LLM sees the first 5", fontsize=9, color="#52606d")
+        note.set_in_layout(False)  # it may stick out where there are few candidates
         axes.set_xlim(0, last + 1)
         axes.set_ylim(0, 1)
         axes.set_xlabel("first k passages")

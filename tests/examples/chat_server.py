@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ class ChatServer:
     answer: str = "Forty-two."
     status: int = 200
     html: bool = False
+    interrupts: bool = False  # as if somebody pressed Ctrl-C while it thinks
+    done: threading.Event = field(default_factory=threading.Event)
     requests: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
@@ -40,6 +43,10 @@ def chat_server() -> Iterator[ChatServer]:
             state.requests.append(json.loads(self.rfile.read(length)))
             state.keys.append(self.headers["Authorization"])
             state.paths.append(self.path)
+            if state.interrupts:
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                state.done.wait(30)
+                return
             body, kind = self._body()
             self.send_response(state.status)
             self.send_header("Content-Type", kind)
@@ -75,6 +82,7 @@ def chat_server() -> Iterator[ChatServer]:
     try:
         yield state
     finally:
+        state.done.set()
         server.shutdown()
         thread.join()
         server.server_close()

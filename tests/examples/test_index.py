@@ -147,7 +147,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
         "import sys, time; from pathlib import Path; from rich.console import Console\n"
         "from ragdemo.index import exclusive\n"
         "with exclusive(Path(sys.argv[1]), Console()):\n"
-        "    print('held', flush=True); sys.stdin.read(1)\n"
+        "    print('held', flush=True); sys.stdin.read(1); time.sleep(0.4)\n"
         "    Path(sys.argv[1], 'done').touch()\n"
     )
     other = subprocess.Popen(
