@@ -106,7 +106,7 @@ class LangChainSearch:
 
 def _context(documents: Sequence[Document]) -> str:
     # Short, because the default LLM reads on one core; a passage says most at its beginning.
-    return "\n\n".join(document.page_content[:600] for document in documents)
+    return "\n\n".join(document.page_content[:400] for document in documents)
 
 
 def _hit(document: Document, score: float) -> Hit:

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 CONTEXT_TOKENS = 4096
-ANSWER_TOKENS = 120
+ANSWER_TOKENS = 80
 
 
 class MissingModelError(RuntimeError):
