@@ -108,7 +108,7 @@ def test_what_is_asked_and_with_which_key(llm: ChatServer, monkeypatch: pytest.M
     assert request["messages"] == [{"role": "user", "content": "Why?"}]
     assert request["temperature"] == 0.0
     assert request["frequency_penalty"] == 0.5
-    assert request["max_completion_tokens"] == 120
+    assert request["max_completion_tokens"] == 80
 
 
 @loopback
