@@ -617,3 +617,24 @@ time.sleep(0.5)
     started = time.monotonic()
     subprocess.run([sys.executable, "-c", code], timeout=40, check=False, capture_output=True)
     assert time.monotonic() - started < 20
+
+
+@pytest.mark.parametrize(
+    "call", ["reranker.rank('q', ['a'])", "asyncio.run(reranker.arank('q', ['a']))"]
+)
+def test_a_thread_that_outlives_the_main_one_gets_its_ranking(call):
+    """As long as it is no daemon: the interpreter waits for it."""
+    code = f"""
+import asyncio, threading, time
+from rag_rerankers import Reranker, check_cancelled
+class Slow:
+    def score(self, query, texts):
+        for _ in range(10):
+            check_cancelled(); time.sleep(0.1)
+        return [0.0 for _ in texts]
+reranker = Reranker(Slow())
+threading.Thread(target=lambda: print(len({call}))).start()
+time.sleep(0.3)
+"""
+    done = subprocess.run([sys.executable, "-c", code], timeout=40, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("1\n", "")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
-import threading
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from rag_rerankers.callsite import called_from, place_of_caller
-from rag_rerankers.cancellation import Cancelled, current_flag
+from rag_rerankers.cancellation import Cancelled, current_flag, new_flag
 from rag_rerankers.options import ModelOptions
 from rag_rerankers.ranking import (
     check_relevance,
@@ -162,7 +161,7 @@ class Reranker:
         check_threshold(threshold)
         if not candidates or top_n == 0:
             return []
-        flag = threading.Event()
+        flag = new_flag()
         context = contextvars.copy_context()
         context.run(current_flag.set, flag)
         context.run(called_from.set, place_of_caller())
@@ -174,7 +173,7 @@ class Reranker:
             return await asyncio.get_running_loop().run_in_executor(
                 worker_threads(), context.run, work
             )
-        except Cancelled:  # the interpreter is on its way out
+        except Cancelled:  # the interpreter exits, and this loop runs in a daemon thread
             raise asyncio.CancelledError from None
         finally:
             # Harmless when the work is done; tells the thread to stop when the task was cancelled.
