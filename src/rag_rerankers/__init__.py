@@ -8,6 +8,7 @@ from __future__ import annotations
 from rag_rerankers.cancellation import check_cancelled
 from rag_rerankers.checkpoints import ALIASES, Checkpoint
 from rag_rerankers.errors import (
+    DataError,
     MissingExtraError,
     ModelLoadError,
     OutOfMemoryError,
@@ -28,6 +29,7 @@ __all__ = [
     "ALIASES",
     "CalibratedScorer",
     "Checkpoint",
+    "DataError",
     "MissingExtraError",
     "ModelLoadError",
     "ModelOptions",

@@ -5,6 +5,7 @@
     │   └── UnsafeWeightsError   weights that need an unsafe loader, or have a wrong checksum
     ├── MissingExtraError        an optional dependency is absent (also an ImportError)
     ├── ScoreError               a scorer returned what cannot be ranked (also a ValueError)
+    ├── DataError                data to evaluate on that cannot be used (also a ValueError)
     └── OutOfMemoryError         not even a single text fits the accelerator (also a MemoryError)
 
     TruncationWarning            texts were longer than the model reads (a UserWarning)
@@ -15,6 +16,7 @@ Bad arguments raise the built-in ``TypeError`` and ``ValueError``, as they do ev
 from __future__ import annotations
 
 __all__ = [
+    "DataError",
     "MissingExtraError",
     "ModelLoadError",
     "OutOfMemoryError",
@@ -60,6 +62,10 @@ class MissingExtraError(RerankError, ImportError):
 
 class ScoreError(RerankError, ValueError):
     """A scorer returned scores that cannot be ranked: wrong length, or not a number."""
+
+
+class DataError(RerankError, ValueError):
+    """Data to evaluate on cannot be read, or contradicts itself; the message names the lines."""
 
 
 class OutOfMemoryError(RerankError, MemoryError):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from rag_rerankers.callsite import place_of_caller
 from rag_rerankers.errors import TruncationWarning
+from rag_rerankers.metering import count
 
 __all__ = ["Passages", "best_per_document", "split_documents", "warn_if_cut", "windows"]
 
@@ -99,6 +100,7 @@ def warn_if_cut(passages: Passages, size: int, query_tokens: int, query_size: in
         query_tokens: Tokens of the query before the cut.
         query_size: Tokens of the query that fit.
     """
+    count(cut=passages.n_cut)
     told = []
     if passages.n_cut:
         told.append(

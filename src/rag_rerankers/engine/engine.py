@@ -16,6 +16,7 @@ from rag_rerankers.cancellation import check_cancelled
 from rag_rerankers.engine.device import default_batch_tokens
 from rag_rerankers.engine.probe import choose_runner
 from rag_rerankers.errors import OutOfMemoryError
+from rag_rerankers.metering import count
 from rag_rerankers.tokenization import TokenSequence
 
 __all__ = ["Engine"]
@@ -95,6 +96,7 @@ class Engine:
             output = self._try([sequences[i] for i in batch])
             if output is None:
                 continue  # out of memory: the same sequences again, in smaller batches
+            count(tokens=sum(lengths[i] for i in batch))
             yield batch, output
             start += len(batch)
 

@@ -1,0 +1,104 @@
+"""Which models are evaluated, under which names."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeAlias
+
+from rag_rerankers.options import ModelOptions
+from rag_rerankers.reranker import Reranker
+from rag_rerankers.types import Scorer
+
+__all__ = ["Candidate", "Model", "candidates"]
+
+Model: TypeAlias = str | os.PathLike[str] | Scorer | Reranker
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that is to be evaluated.
+
+    Attributes:
+        name: What it is called in tables.
+        model: A name or folder, or something that is loaded already.
+        options: How to load it.
+    """
+
+    name: str
+    model: Model
+    options: ModelOptions
+
+    def load(self) -> Reranker:
+        """The reranker.
+
+        Raises:
+            ModelLoadError: The model cannot be found or is not a reranker.
+        """
+        if isinstance(self.model, Reranker):
+            return self.model
+        return Reranker(self.model, **self.options.as_kwargs())
+
+
+def candidates(
+    models: Mapping[str, Model] | Sequence[Model], options: ModelOptions | None = None
+) -> list[Candidate]:
+    """Give every model a name, and its options.
+
+    Args:
+        models: Models, or names to models. A string may carry options of its own:
+            ``"minilm-maxsim,dtype=float32,max_length=180"``.
+        options: Those of all models that are loaded here.
+
+    Raises:
+        ValueError: Two have one name, or an option is unknown.
+
+    Example:
+        >>> (one,) = candidates(["minilm-maxsim,dtype=float32"])
+        >>> one.model, one.options.dtype
+        ('minilm-maxsim', 'float32')
+    """
+    shared = options or ModelOptions()
+    if isinstance(models, Mapping):
+        named = list(models.items())
+    else:
+        named = [(_name(model), model) for model in models]
+    names = [name for name, _ in named]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(
+            f"two models are called {twice[0]!r}: give a mapping of names to models, or options "
+            f"that tell them apart ({twice[0]},dtype=float32)"
+        )
+    return [_candidate(name, model, shared) for name, model in named]
+
+
+def _candidate(name: str, model: Model, options: ModelOptions) -> Candidate:
+    if not isinstance(model, str):
+        ready = not isinstance(model, os.PathLike)
+        return Candidate(name, model, ModelOptions() if ready else options)
+    model, *settings = model.split(",")
+    chosen: dict[str, Any] = dict(_setting(setting, name) for setting in settings)
+    return Candidate(name, model, replace(options, **chosen))
+
+
+def _setting(written: str, model: str) -> tuple[str, object]:
+    option, equals, value = written.strip().partition("=")
+    known = [field.name for field in fields(ModelOptions)]
+    if not equals or option not in known:
+        raise ValueError(
+            f"{written!r} in {model!r} is not an option: known are {', '.join(known)} "
+            "(as in minilm-maxsim,dtype=float32)"
+        )
+    try:
+        return option, json.loads(value)  # numbers, true, false
+    except ValueError:
+        return option, value
+
+
+def _name(model: Model) -> str:
+    if isinstance(model, Reranker):
+        return model.name
+    return os.fspath(model) if isinstance(model, (str, os.PathLike)) else type(model).__name__
