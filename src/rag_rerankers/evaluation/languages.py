@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from copy import copy
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -31,10 +33,7 @@ class Languages:
     """
 
     def __init__(self, texts: Iterable[str]) -> None:
-        langid = needed("py3langid.langid", "telling languages apart")
-        self._identifier: Any = langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE)
-        # Three-letter codes are small languages and dialects, which draw single texts to them.
-        self._identifier.set_languages([c for c in self._identifier.labels if len(c) == 2])
+        self._identifier = copy(_identifier())  # which languages it chooses from is its state
         found = Counter(self._guess(text) for text in islice(texts, _SAMPLE))
         total = found.total()
         self.names = [code for code, count in found.most_common() if count >= _LEAST_SHARE * total]
@@ -48,6 +47,15 @@ class Languages:
     def _guess(self, text: str) -> str:
         # Half a surrogate pair has no UTF-8, which the library counts bytes of.
         return str(self._identifier.classify(text.encode("utf-8", "replace").decode())[0])
+
+
+@cache
+def _identifier() -> Any:
+    langid = needed("py3langid.langid", "telling languages apart")
+    identifier = langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE)
+    # Three-letter codes are small languages and dialects, which draw single texts to them.
+    identifier.set_languages([code for code in identifier.labels if len(code) == 2])
+    return identifier
 
 
 def query_languages(collection: Collection) -> Mapping[str, str]:

@@ -62,9 +62,9 @@ def evaluate_retriever(
             LlamaIndex node postprocessor.
         postprocessors: Several LlamaIndex postprocessors, in their order.
         document_id: Tells which document of the data a retrieved document or node is, or is a part
-            of. By default it is recognised by its id (``Document.id``, ``metadata["_id"]``,
-            ``"id"``, ``"doc_id"``, ``"source"``, the node's id or that of its source document), and otherwise
-            by its text.
+            of. By default it is recognised by its id (``Document.id``; ``metadata["_id"]``,
+            ``"id"``, ``"doc_id"``, ``"document_id"``, ``"source"``; the node's id or that of its
+            source document), and otherwise by its text.
         measures: Names that ir-measures knows, the main one first.
         min_grade: The lowest grade that counts as relevant, where ``measures`` is not given.
         by: Fields of the queries to report apart.

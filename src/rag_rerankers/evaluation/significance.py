@@ -91,7 +91,9 @@ def compare_values(
         ).confidence_interval
         low, high = float(interval.low), float(interval.high)
     changed = gain[np.abs(gain) > _SAME]
-    if len(changed):  # swapping equal values changes nothing: the sum needs the others alone
+    # Swapping equal values changes nothing: the sum needs the others alone. Of a single one, the
+    # swap has the same size: chance always gives as much.
+    if len(changed) > 1:
         p_value = float(
             stats.permutation_test(
                 (changed,),

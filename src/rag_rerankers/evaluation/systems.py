@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from rag_rerankers.options import ModelOptions
@@ -64,7 +65,9 @@ def candidates(
     if isinstance(models, Mapping):
         named = list(models.items())
     else:
-        named = [(_name(model), model) for model in models]
+        full, short = [_name(model) for model in models], [_short_name(model) for model in models]
+        unique = len(set(short)) == len(short)
+        named = list(zip(short if unique else full, models, strict=True))
     names = [name for name, _ in named]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
@@ -102,3 +105,9 @@ def _name(model: Model) -> str:
     if isinstance(model, Reranker):
         return model.name
     return os.fspath(model) if isinstance(model, (str, os.PathLike)) else type(model).__name__
+
+
+def _short_name(model: Model) -> str:
+    """Of a local folder only its own name: tables are narrow."""
+    name, comma, settings = _name(model).partition(",")
+    return (Path(name).resolve().name if Path(name).is_dir() else name) + comma + settings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from rag_rerankers.evaluation.results import Evaluation, System
 
@@ -107,7 +108,7 @@ def recall_curve(evaluation: Evaluation, system: System) -> list[float]:
         relevant = {doc_id for doc_id, grade in grades.items() if grade >= lowest}
         for place in _places(system.run.rankings.get(query, ())[: evaluation.top_k], relevant):
             gained[place] += 1 / len(relevant) / len(qrels)
-    return [sum(gained[: k + 1]) for k in range(evaluation.top_k)]
+    return list(accumulate(gained))
 
 
 def _places(ranking: Sequence[str], relevant: set[str]) -> Iterator[int]:

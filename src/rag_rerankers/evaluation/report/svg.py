@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree as ET
 
 from rag_rerankers.evaluation.extras import needed
@@ -118,14 +118,13 @@ def axes_in(
     return figure, figure.add_axes(box)
 
 
-def rank_axis(axis: Any, last: int) -> None:
+def rank_axis(axes: Axes, which: Literal["x", "y"], last: int) -> None:
     """Show ranks from 1: evenly where they are few, otherwise the top ones widest apart."""
-    ticks = [rank for rank in _RANKS if rank <= last]
+    ticks = list(range(1, last + 1, 1 if last <= 10 else 2))
     if last > 15:
-        axis._set_scale("log") if not hasattr(axis, "set_scale") else axis.set_scale("log")
-    else:
-        ticks = list(range(1, last + 1, 1 if last <= 10 else 2))
-    plainly(axis, ticks)
+        getattr(axes, f"set_{which}scale")("log")
+        ticks = [rank for rank in _RANKS if rank <= last]
+    plainly(getattr(axes, f"{which}axis"), ticks)
 
 
 def plainly(axis: Any, ticks: Sequence[float]) -> None:
@@ -135,7 +134,12 @@ def plainly(axis: Any, ticks: Sequence[float]) -> None:
 
 
 def as_svg(
-    figure: Figure, name: str, gist: str, tips: Mapping[str, Sequence[str]] | None = None
+    figure: Figure,
+    name: str,
+    gist: str,
+    tips: Mapping[str, Sequence[str]] | None = None,
+    *,
+    kind: str = "plot",
 ) -> str:
     """The figure as SVG for a page.
 
@@ -143,6 +147,7 @@ def as_svg(
         figure: What was drawn.
         name: Begins all its ids: no other figure of the page may have it.
         gist: What it shows, in words, for those who do not see it.
+        kind: A class for the page's style.
         tips: Id that was given to a collection to the tooltips of its members, in their order.
     """
     buffer = io.StringIO()
@@ -158,6 +163,7 @@ def as_svg(
             element.set("style", _themed(style))
     for size in ("width", "height", "version"):
         root.attrib.pop(size, None)
+    root.set("class", kind)
     root.set("role", "img")
     root.set("aria-label", clean(gist))
     ET.register_namespace("", _SVG[1:-1])
@@ -175,7 +181,13 @@ def _without_extras(root: ET.Element) -> None:
 
 def _tooltips(root: ET.Element, gid: str, texts: Sequence[str]) -> None:
     (group,) = (element for element in root.iter(f"{_SVG}g") if element.get("id") == gid)
-    drawn = list(group.iter(f"{_SVG}use"))
+    # Shapes that several members share are defined once and used; others stand as paths.
+    defined = {path for defs in group.iter(f"{_SVG}defs") for path in defs}
+    drawn = [
+        element
+        for element in group.iter()
+        if element.tag in (f"{_SVG}use", f"{_SVG}path") and element not in defined
+    ]
     for element, text in zip(drawn, texts, strict=True):
         ET.SubElement(element, f"{_SVG}title").text = clean(text)
 

@@ -45,10 +45,14 @@ def short(text: str, length: int) -> str:
 
 
 def short_names(names: Sequence[str], length: int = 24) -> list[str]:
-    """Names that fit into a picture, still all different: the middle is left out."""
+    """Names that fit into a picture, still all different.
+
+    They lose their owner or folder, and their middle if that is not enough.
+    """
+    lines = [" ".join(name.split()) for name in names]
+    last = [line.rpartition("/")[2] or line for line in lines]
     shortened: list[str] = []
-    for name in names:
-        line = " ".join(name.split())
+    for line in last if len(set(last)) == len(set(lines)) else lines:
         half = (length - 1) // 2
         cut = line if len(line) <= length else f"{line[: length - 1 - half]}…{line[-half:]}"
         place = 2
