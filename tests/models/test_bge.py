@@ -5,12 +5,9 @@ FlagEmbedding issue 987, FlagReranker in float16.
 
 from __future__ import annotations
 
-import os
-import socket
-
 import pytest
 
-from rag_rerankers import ALIASES, ModelLoadError, Reranker
+from rag_rerankers import Reranker
 
 pytestmark = [pytest.mark.model, pytest.mark.enable_socket]
 
@@ -22,28 +19,10 @@ PANDA_TEXTS = [
 ]
 
 
-def hub_is_near() -> bool:
-    """A quick look, so that a machine without a network does not wait."""
-    if os.environ.get("HF_HUB_OFFLINE"):
-        return False
-    try:
-        socket.create_connection(("huggingface.co", 443), timeout=3).close()
-    except OSError:
-        return False
-    return True
-
-
-@pytest.fixture(scope="module")
-def reranker() -> Reranker:
-    options = {"device": "auto", "dtype": "float32"}
-    try:
-        return Reranker("bge-reranker-v2-m3", local_files_only=True, **options)
-    except ModelLoadError:
-        pass
-    if not hub_is_near():
-        known = ALIASES["bge-reranker-v2-m3"]
-        pytest.skip(f"{known.id} is neither on this machine nor is the hub reachable")
-    return Reranker("bge-reranker-v2-m3", **options)
+@pytest.fixture
+def reranker(real) -> Reranker:
+    found: Reranker = real("bge-reranker-v2-m3")
+    return found
 
 
 def test_the_pair_of_the_model_card_scores_as_its_authors_say(reranker):
@@ -58,7 +37,7 @@ def test_the_pandas_score_as_their_authors_say(reranker):
     assert [hit.score for hit in hits] == pytest.approx([5.26171875, -8.1875], abs=0.03)
 
 
-def test_bfloat16_ranks_the_pandas_alike(reranker):
-    low = Reranker("bge-reranker-v2-m3", dtype="bfloat16")
+def test_bfloat16_ranks_the_pandas_alike(real):
+    low = real("bge-reranker-v2-m3", dtype="bfloat16")
     found = low.rank(PANDA, PANDA_TEXTS)
     assert [hit.score for hit in found] == pytest.approx([5.26, -8.19], abs=0.3)
