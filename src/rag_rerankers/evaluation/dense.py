@@ -17,6 +17,7 @@ from rag_rerankers.errors import DataError, MissingExtraError
 from rag_rerankers.evaluation.collection import Collection
 from rag_rerankers.evaluation.progress import Progress, silent
 from rag_rerankers.evaluation.runs import Run
+from rag_rerankers.evaluation.top import best_first
 
 __all__ = ["PackagedMiniLM", "load_embedding", "rank_by_embedding"]
 
@@ -114,11 +115,9 @@ def rank_by_embedding(
     vectors = np.concatenate(parts)
     rankings: dict[str, list[str]] = {}
     scores: dict[str, list[float]] = {}
-    k = min(top_k, len(doc_ids))
     for query_id, text in collection.queries.items():
         similarity = vectors @ _normalised(np.asarray([embed_query(text)], np.float32))[0]
-        best = np.argpartition(-similarity, k - 1)[:k]
-        best = best[np.lexsort((best, -similarity[best]))]
+        best = best_first(similarity, top_k)
         rankings[query_id] = [doc_ids[i] for i in best]
         scores[query_id] = similarity[best].tolist()
     return Run("dense", rankings, scores)

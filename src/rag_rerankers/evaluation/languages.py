@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from copy import copy
 from functools import cache
 from itertools import islice
 from typing import Any
 
-from rag_rerankers.evaluation.collection import Collection
+from rag_rerankers.evaluation.collection import Collection as Data
 from rag_rerankers.evaluation.extras import needed
 
 __all__ = ["Languages", "query_languages"]
 
 _SAMPLE = 2000
+_ENDLESS = 1_000_000
 _LEAST_SHARE = 0.05
+_LEAST_COUNT = 5
 _FIELDS = ("language", "lang")
 
 
@@ -23,20 +25,25 @@ class Languages:
     """Guesses languages among those that make up a collection.
 
     A short question alone is easily taken for a neighbour of its language, so that only languages
-    with a real share (5 %) of the texts are candidates.
+    with a real share of the texts (5 %, and five texts) are candidates; without any, the most
+    frequent one.
 
     Args:
-        texts: What the languages are found in; the first 2,000 are looked at.
+        texts: What the languages are found in: up to 2,000 of them are looked at.
+        also: More candidates.
 
     Attributes:
         names: ISO 639-1 codes, the most frequent first.
     """
 
-    def __init__(self, texts: Iterable[str]) -> None:
+    def __init__(self, texts: Collection[str], also: Iterable[str] = ()) -> None:
         self._identifier = copy(_identifier())  # which languages it chooses from is its state
-        found = Counter(self._guess(text) for text in islice(texts, _SAMPLE))
-        total = found.total()
-        self.names = [code for code, count in found.most_common() if count >= _LEAST_SHARE * total]
+        found = Counter(self._guess(text) for text in _spread(texts))
+        least = max(_LEAST_SHARE * found.total(), _LEAST_COUNT)
+        frequent = [code for code, count in found.most_common() if count >= least]
+        if not frequent and not also:
+            frequent = [code for code, _ in found.most_common(1)]
+        self.names = list(dict.fromkeys([*frequent, *also]))
         if self.names:
             self._identifier.set_languages(self.names)
 
@@ -49,6 +56,12 @@ class Languages:
         return str(self._identifier.classify(text.encode("utf-8", "replace").decode())[0])
 
 
+def _spread(texts: Collection[str]) -> Iterator[str]:
+    """A sample from all over; of millions, which may lie on disk, the first ones."""
+    step = max(1, len(texts) // _SAMPLE) if len(texts) < _ENDLESS else 1
+    return islice(texts, 0, _SAMPLE * step, step)
+
+
 @cache
 def _identifier() -> Any:
     langid = needed("py3langid.langid", "telling languages apart")
@@ -58,7 +71,7 @@ def _identifier() -> Any:
     return identifier
 
 
-def query_languages(collection: Collection) -> Mapping[str, str]:
+def query_languages(collection: Data) -> Mapping[str, str]:
     """Query to its language: its field ``language`` or ``lang``, or a guess."""
     told = {
         id_: fields[name].lower()
@@ -68,6 +81,8 @@ def query_languages(collection: Collection) -> Mapping[str, str]:
     }
     rest = {id_: text for id_, text in collection.queries.items() if id_ not in told}
     if rest:
-        guess = Languages(rest.values())
+        # Documents are longer, and tell more surely in which languages people ask here.
+        spoken = Languages(collection.documents.values()).names
+        guess = Languages(rest.values(), also=spoken)
         told |= {id_: guess(text) for id_, text in rest.items()}
     return {id_: told[id_] for id_ in collection.queries}

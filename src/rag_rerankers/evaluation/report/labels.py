@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Box", "place"]
+__all__ = ["Box", "leader", "place"]
 
 _GAP = 9.0
 _STEP = 7.0
 _STEPS = 24
-_ROUNDS = 4
+_ROUNDS = 3
+_CLOSE = 16.0
+_DOTS = 9
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def place(
     bounds: Box,
     *,
     last_is_line: bool = False,
-) -> list[tuple[float, float]]:
+) -> list[Box]:
     """Find a place for each label, from the highest point to the lowest.
 
     Args:
@@ -60,27 +63,83 @@ def place(
             stand anywhere along it; it is placed first.
 
     Returns:
-        The lower left corner of each label.
+        The box of each label.
     """
-    options = [list(_beside(*one)) for one in zip(anchors, sizes, strict=True)]
-    order = sorted(range(len(anchors)), key=lambda one: -anchors[one][1])
+    n = len(anchors)
+    options = [
+        sorted(_beside(*one), key=lambda option: option[0])
+        for one in zip(anchors, sizes, strict=True)
+    ]
     if last_is_line:
         options[-1] = list(_along(anchors[-1], sizes[-1], bounds))
-        order.insert(0, order.pop(order.index(len(anchors) - 1)))
+    first = [n - 1] if last_is_line else []
+    rest = range(n - len(first))
+    orders = (
+        sorted(rest, key=lambda one: -anchors[one][1]),
+        sorted(rest, key=lambda one: anchors[one][1]),
+        sorted(rest, key=lambda one: -sizes[one][0]),
+    )
+    # What is placed first decides much: the best of a few orders is taken.
+    tried = [_placed([*first, *order], anchors, options, taken, bounds, first) for order in orders]
+    best = min(tried, key=lambda one: one[0])[1]
+    return [best[one] for one in range(n)]
+
+
+def _placed(
+    order: Sequence[int],
+    anchors: Sequence[tuple[float, float]],
+    options: Sequence[Sequence[tuple[float, Box]]],
+    taken: Sequence[Box],
+    bounds: Box,
+    lines: Sequence[int],
+) -> tuple[float, dict[int, Box]]:
+    """Every label in turn at its best place, again and again; with what it costs."""
     found: dict[int, Box] = {}
-    for _ in range(_ROUNDS):  # the first labels did not know of the last ones
+    leaders: dict[int, list[Box]] = {}
+    total = 0.0
+    for _ in range(_ROUNDS):  # in the first round, labels do not know of later ones
+        total = 0.0
         for one in order:
-            others = [box for place_, box in found.items() if place_ != one]
-            covered = [*taken, *others]
-            found[one] = min(
-                options[one],
-                key=lambda option: (
-                    option[0]
-                    + 10 * sum(option[1].shared(box) for box in covered)
-                    + 20 * option[1].outside(bounds)
-                ),
-            )[1]
-    return [(found[one].left, found[one].bottom) for one in range(len(anchors))]
+            covered = [*taken, *(box for label, box in found.items() if label != one)]
+            drawn = [box for label, line in leaders.items() if label != one for box in line]
+            cost = math.inf
+            for far, box in options[one]:  # from the nearest to the farthest
+                if far >= cost:
+                    break
+                spent = far + 20 * box.outside(bounds) + 10 * _shared([box], [*covered, *drawn])
+                if spent >= cost:
+                    continue
+                line = [] if one in lines else _leader(anchors[one], box)
+                spent += 10 * _shared(line, covered)
+                if spent < cost:
+                    cost, found[one], leaders[one] = spent, box, line
+            total += cost
+    return total, found
+
+
+def leader(anchor: tuple[float, float], box: Box) -> tuple[float, float] | None:
+    """Where the line from a point to its label ends; None if they are close together."""
+    x, y = anchor
+    middle = (box.bottom + box.top) / 2
+    if abs(middle - y) <= _CLOSE:
+        return None
+    inset = 0.2 * (box.right - box.left)
+    end = min(max(x, box.left + inset), box.right - inset)
+    return end, box.bottom if middle > y else box.top
+
+
+def _leader(anchor: tuple[float, float], box: Box) -> list[Box]:
+    """The line as small boxes; without those next to the point itself."""
+    end = leader(anchor, box)
+    if end is None:
+        return []
+    steps = [(step + 2) / _DOTS for step in range(_DOTS - 2)]
+    middles = [tuple(a + t * (b - a) for a, b in zip(anchor, end, strict=True)) for t in steps]
+    return [Box(x - 1.5, y - 1.5, x + 1.5, y + 1.5) for x, y in middles]
+
+
+def _shared(some: Sequence[Box], others: Sequence[Box]) -> float:
+    return sum(one.shared(other) for one in some for other in others)
 
 
 def _beside(anchor: tuple[float, float], size: tuple[float, float]) -> Iterator[tuple[float, Box]]:

@@ -141,8 +141,13 @@ def group_plot(evaluation: Evaluation, field: str, model: System, name: str) -> 
                 color=ink,
                 fontsize=9,
             )
-        ends = [value for row in rows for value in row]
-        room = 0.16 * (max(ends) - min(ends) or 0.1)
+        # The same scale for every model: their pictures stand side by side.
+        ends = [
+            system.mean(measure, members[label])
+            for system in evaluation.systems
+            for label in labels
+        ]
+        room = 0.18 * (max(ends) - min(ends) or 0.1)
         axes.set_xlim(min(ends) - room, max(ends) + room)
         axes.set_ylim(len(rows) - 0.5, -0.6)
         axes.set_yticks(range(len(rows)), shown)

@@ -68,6 +68,7 @@ def movement_plot(evaluation: Evaluation, model: System, name: str) -> Plot:
             edgecolors=PAPER,
             linewidths=0.5,
             zorder=3,
+            clip_on=False,
         )
         points.set_gid("moves")
         axes.set_xlabel(f"rank in {short(evaluation.first.name, 30)}")

@@ -207,6 +207,7 @@ def _named(element: ET.Element, name: str) -> None:
 def _themed(style: str) -> str:
     """Colours as the page's variables, and the page's font in place of the layout's."""
     style = re.sub(r"font: ((?:\w+ )*)([\d.]+px) [^;]*", _font, style)
+    style = re.sub(r"font-family: [^;]*(; )?", "", style)  # which of the two: by version
     return re.sub("#[0-9a-f]{6}", _variable, style)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rag_rerankers.evaluation.extras import needed
-from rag_rerankers.evaluation.report.labels import Box, place
+from rag_rerankers.evaluation.report.labels import Box, leader, place
 from rag_rerankers.evaluation.report.plot import Plot, direction, model_colours, plot_names
 from rag_rerankers.evaluation.report.svg import (
     FEATURE,
@@ -46,7 +46,11 @@ def tradeoff_plot(evaluation: Evaluation) -> Plot | None:
         bottom = min(base, *(base + d.low for d in found))
         top = max(base, *(base + d.high for d in found))
         room = 0.14 * (top - bottom or 0.1)
-        axes.set_ylim(bottom - room, top + room)
+        axes.set_ylim(bottom - room, top + room * (1 + 0.15 * len(found)))
+        # Room for names, but no ticks where measures between 0 and 1 cannot be.
+        lowest, highest = bottom - room, max(1.0, top)
+        axes.set_yticks([y for y in axes.get_yticks() if max(lowest, 0) <= y <= highest + 1e-9])
+        axes.set_ylim(bottom - room, top + room * (1 + 0.15 * len(found)))
         _latency_axis(axes, known)
         axes.axhline(base, color=GREY, linewidth=1.2, linestyle=(0, (4, 2)))
         for x, d, colour in zip(known, found, colours, strict=True):
@@ -152,20 +156,19 @@ def _point_labels(
     for (x, _), (low, high) in zip(points, bars, strict=True):
         (left, bottom), (_, top) = (72 * to_points.transform((x, y)) for y in (low, high))
         taken.append(Box(left - 2, bottom, left + 2, top))
-    taken.append(Box(bounds.left, line - 1, bounds.right, line + 1))
+    taken.append(Box(bounds.left, line - 0.1, bounds.right, line + 0.1))
     sizes = [_size(text) for text in [*texts, base[0]]]
     anchors = [*at, (bounds.left + 4, line)]
     spots = place(anchors, sizes, taken, bounds, last_is_line=True)
-    for text, (x, y), (width, height), anchor, colour in zip(
-        [*texts, base[0]], spots, sizes, anchors, [*colours, SOFT], strict=True
+    for text, box, anchor, colour in zip(
+        [*texts, base[0]], spots, anchors, [*colours, SOFT], strict=True
     ):
-        middle = y + height / 2
-        if abs(middle - anchor[1]) > 16 and text is not base[0]:
-            side = min(max(anchor[0], x + 0.2 * width), x + 0.8 * width)
+        end = leader(anchor, box)
+        if end is not None:
             axes.annotate(
                 "",
                 anchor,
-                (side, y if middle > anchor[1] else y + height),
+                end,
                 xycoords="figure points",
                 textcoords="figure points",
                 arrowprops={
@@ -177,7 +180,12 @@ def _point_labels(
                 },
             )
         axes.annotate(
-            text, (x, middle), xycoords="figure points", va="center", color=colour, fontsize=_LABEL
+            text,
+            (box.left, (box.bottom + box.top) / 2),
+            xycoords="figure points",
+            va="center",
+            color=colour,
+            fontsize=_LABEL,
         )
 
 
