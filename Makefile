@@ -7,7 +7,7 @@ SETUP := constraints.txt pyproject.toml integrations/langchain/pyproject.toml \
 	integrations/llama-index/pyproject.toml examples/requirements.txt tests/requirements.txt
 LINTED := src integrations examples benchmarks tests
 
-.PHONY: help install demo test check types format bench-quality clean
+.PHONY: help install demo test check types format results clean
 
 help:  ## Say what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,8 +48,8 @@ format: $(STAMP)  ## Put the code into shape
 	@$(BIN)/ruff check --fix $(LINTED)
 	@$(BIN)/ruff format $(LINTED)
 
-bench-quality: $(STAMP)  ## nDCG@10 before and after on BEIR folders: make bench-quality DATA="a b"
-	@$(BIN)/python benchmarks/quality.py $(DATA)
+results: $(STAMP)  ## Measure docs/results.md again: make results DATA="folder folder"
+	@$(BIN)/python -m benchmarks.results measure $(DATA)
 
 clean:  ## Remove what was made
 	rm -rf .venv examples/output build dist .pytest_cache .mypy_cache .ruff_cache

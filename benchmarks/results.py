@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from benchmarks.encoded_once import EncodedOnce
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from benchmarks.encoded_once import EncodedOnce
 from rag_rerankers import ModelOptions, load_scorer
 from rag_rerankers.cli.screen import show_progress
 from rag_rerankers.evaluation import Collection, Evaluation, Run, evaluate, load_collection
@@ -31,6 +31,18 @@ HERE = Path(__file__).parent
 FIGURES = HERE / "results.json"
 PAGE = HERE.parent / "docs" / "results.md"
 MODEL = "minilm-maxsim"
+ABOUT = {
+    "chroma-chunks": ": five texts cut into chunks, questions by a language model. Like RAG.",
+    "squad-dev": ": Wikipedia paragraphs, a fixed sample of the questions of SQuAD 1.1.",
+    "trec-dl19-pool": (
+        ": MS MARCO passages that six first stages found, real questions, grades by NIST. "
+        "`stored BM25 run` is the usual top 100 of the whole collection with all judgments, for "
+        "comparison with the literature."
+    ),
+    "xquad-de": ": XQuAD in German. The model was trained on English.",
+    "xquad-es": ": XQuAD in Spanish. The model was trained on English.",
+    "xquad-zh": ": XQuAD in Chinese. The model was trained on English.",
+}
 TOP_K = 50
 
 
@@ -83,13 +95,25 @@ def render() -> None:
         loader=FileSystemLoader(HERE), undefined=StrictUndefined, trim_blocks=True, autoescape=False
     )
     figures = json.loads(FIGURES.read_text("utf-8"))
+    cost = figures.pop("cost", None)
+    folders: dict[str, dict[str, Any]] = {}
+    for key, found in sorted(figures.items()):
+        folder, _, stage = key.partition(" / ")
+        folders.setdefault(folder, {})[stage] = found
     page = templates.get_template("results.md.j2").render(
-        sets={key: value for key, value in figures.items() if key != "cost"},
-        cost=figures.get("cost"),
+        sets=figures, folders=folders, cost=cost, about=ABOUT, short=_short
     )
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(page, "utf-8")
     print(f"written: {PAGE}")
+
+
+def _short(means: dict[str, float], name: str, depth: int) -> str:
+    """The mean of a measure, whatever its relevance level."""
+    for measure, mean in means.items():
+        if measure.startswith(name) and measure.endswith(f"@{depth}"):
+            return f"{mean:.3f}".removeprefix("0")
+    return "-"
 
 
 def _scorer(dtype: str) -> EncodedOnce:

@@ -28,7 +28,10 @@ _meter: ContextVar[Meter | None] = ContextVar("meter", default=None)
 
 @contextmanager
 def metered() -> Iterator[Meter]:
-    """Count what the scorers do within the block, in this context only."""
+    """Count what the scorers do within the block, in this context only.
+
+    What an inner block counts, the outer one does not.
+    """
     meter = Meter()
     token = _meter.set(meter)
     try:

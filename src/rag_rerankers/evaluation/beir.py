@@ -39,14 +39,16 @@ def read_beir(
     corpus = _needed(folder, "corpus.jsonl")
     documents = {id_: _text(row) for _, id_, row in _rows(corpus, "document", problems)}
     if not documents:
+        problems.check(str(corpus))  # why there is none
         raise DataError(f"{corpus} holds no document: there is nothing to search")
     path = _needed(folder, "queries.jsonl")
     asked = {id_: (line, row) for line, id_, row in _rows(path, "query", problems)}
     if not asked:
+        problems.check(str(path))
         raise DataError(f"{path} holds no query: there is nothing to ask")
     queries = {id_: str(row["text"]) for id_, (_, row) in asked.items()}
     fields = {id_: _fields(row) for id_, (_, row) in asked.items()}
-    if not judged:
+    if not judged and qrels is None:
         return Collection(folder.resolve().name, documents, queries, fields=fields)
     alone = qrels is None and find(folder, "qrels.tsv") is not None
     source = qrels or _find_qrels(folder, split)
@@ -61,6 +63,7 @@ def read_beir(
                     "a query with no relevant passage", "leaves it out", path, line, detail
                 )
     if not grades:
+        problems.check(str(source))
         raise DataError(f"{source} judges none of the queries of {path}")
     return Collection(
         folder.resolve().name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
@@ -61,7 +62,7 @@ def rank_by_bm25(collection: Collection, top_k: int) -> Run:
     rankings: dict[str, list[str]] = {}
     scores: dict[str, list[float]] = {}
     for query_id, text in collection.queries.items():
-        asked = [known[term] for term in stem(text) if term in known]
+        asked = [known[term] for term in stem.every_way(text) if term in known]
         found = index.get_scores(asked) if asked else np.zeros(len(doc_ids))
         best = [i for i in best_first(found, top_k) if found[i] > 0]
         rankings[query_id] = [doc_ids[i] for i in best]
@@ -76,7 +77,7 @@ def terms(text: str) -> Iterator[str]:
         >>> list(terms("Was ist C3PO? 熊猫吃"))
         ['was', 'ist', 'c3po', '熊猫', '猫吃']
     """
-    for word in _WORD.findall(text.lower()):
+    for word in _WORD.findall(unicodedata.normalize("NFKC", text).lower()):
         for part in _UNSPACED.split(word):
             if part and _UNSPACED.match(part) and len(part) > 1:
                 yield from (part[i : i + 2] for i in range(len(part) - 1))
@@ -85,16 +86,28 @@ def terms(text: str) -> Iterator[str]:
 
 
 class _Stemming:
-    """Terms of a text, stemmed in its language."""
+    """Terms of texts, stemmed in their language."""
 
     def __init__(self, languages: Languages) -> None:
         self._languages = languages
         self._stemmers = _stemmers(languages)
 
     def __call__(self, text: str) -> list[str]:
+        """Terms of a document."""
         words = list(terms(text))
         stem = self._stemmers.get(self._languages(text)) if self._stemmers else None
         return stem(words) if stem else words
+
+    def every_way(self, text: str) -> list[str]:
+        """Terms of a question, in the stems of all languages here.
+
+        With those of one language, a document whose language was mistaken would not be found.
+        """
+        words = list(terms(text))
+        stems = [stem(words) for stem in self._stemmers.values()]
+        if len(stems) < len(self._languages.names):
+            stems.append(words)
+        return [term for ways in zip(*stems, strict=True) for term in dict.fromkeys(ways)]
 
 
 def _stemmers(languages: Languages) -> dict[str, Callable[[list[str]], list[str]]]:

@@ -26,7 +26,8 @@ class _Documents(Mapping[str, str]):
         return (document.doc_id for document in self._dataset.docs_iter())
 
     def __len__(self) -> int:
-        return int(self._dataset.docs_count())
+        count = self._dataset.docs_count()  # unknown until the store is built, for some
+        return sum(1 for _ in self) if count is None else int(count)
 
 
 def read_catalogue(name: str, *, judged: bool = True) -> Collection:
@@ -63,6 +64,8 @@ def read_catalogue(name: str, *, judged: bool = True) -> Collection:
 
 
 def _read(name: str, dataset: Any, *, judged: bool) -> Collection:
+    if next(iter(dataset.docs_iter()), None) is None:  # downloads what is not there yet
+        raise DataError(f"the data set {name!r} holds no document: there is nothing to search")
     qrels: dict[str, dict[str, int]] = {}
     if judged:
         for qrel in dataset.qrels_iter():

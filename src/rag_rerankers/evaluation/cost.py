@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -112,13 +112,7 @@ def latency(seconds: Sequence[float], texts: Sequence[int]) -> Latency:
 
 def probe_here(scorer: Scorer, sample: Sample) -> Probe:
     """Time a scorer in small batches, in this process."""
-    pairs = [(query, text) for query, texts in sample for text in texts]
-    eights = [(query, texts[i : i + 8]) for query, texts in sample for i in range(0, len(texts), 8)]
-    full = [(query, texts) for query, texts in eights if len(texts) == 8]
-    return Probe(
-        one=_timed(scorer, [(query, [text]) for query, text in pairs]),
-        eight=_timed(scorer, full),
-    )
+    return Probe(one=_timed(scorer, _batches(sample, 1)), eight=_timed(scorer, _batches(sample, 8)))
 
 
 def probe_alone(model: str, options: ModelOptions, sample: Sample) -> Probe | None:
@@ -150,18 +144,25 @@ def told(probe: Probe) -> str:
     return json.dumps(asdict(probe))
 
 
+def _batches(sample: Sample, size: int) -> Iterator[tuple[str, Sequence[str]]]:
+    """Full batches of texts, of each query in turn."""
+    for start in range(0, max((len(texts) for _, texts in sample), default=0), size):
+        for query, texts in sample:
+            if len(texts) >= start + size:
+                yield query, texts[start : start + size]
+
+
 def _timed(scorer: Scorer, calls: Iterable[tuple[str, Sequence[str]]]) -> Latency | None:
     seconds: list[float] = []
     texts: list[int] = []
     first = True
-    clock: Callable[[], float] = time.perf_counter
     for query, candidates in calls:
         if first:  # kernels are chosen and compiled at the first call of a shape
             scorer.score(query, candidates)
             first = False
-        started = clock()
+        started = time.perf_counter()
         scorer.score(query, candidates)
-        seconds.append(clock() - started)
+        seconds.append(time.perf_counter() - started)
         texts.append(len(candidates))
         done = sum(seconds) > _SECONDS and len(seconds) >= _FEWEST
         if done or len(seconds) >= _CALLS:

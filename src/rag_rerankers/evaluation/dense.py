@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -108,15 +108,17 @@ def rank_by_embedding(
     embed_texts, embed_query = sides
     doc_ids = list(collection.documents)
     n_batches = -(-len(doc_ids) // _AT_ONCE)
-    parts = [
-        _embedded(batch, collection.documents, embed_texts)
-        for batch in progress("embedding documents", _batches(doc_ids), n_batches)
-    ]
+    width: int | None = None
+    parts: list[_Vectors] = []
+    for batch in progress("embedding documents", _batches(doc_ids), n_batches):
+        texts = [collection.documents[id_] for id_ in batch]
+        parts.append(_vectors(embed_texts, texts, len(batch), width))
+        width = parts[0].shape[1]
     vectors = np.concatenate(parts)
     rankings: dict[str, list[str]] = {}
     scores: dict[str, list[float]] = {}
     for query_id, text in collection.queries.items():
-        similarity = vectors @ _normalised(np.asarray([embed_query(text)], np.float32))[0]
+        similarity = vectors @ _vectors(lambda text: [embed_query(text)], text, 1, width)[0]
         best = best_first(similarity, top_k)
         rankings[query_id] = [doc_ids[i] for i in best]
         scores[query_id] = similarity[best].tolist()
@@ -139,16 +141,18 @@ def _batches(doc_ids: Sequence[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def _embedded(
-    doc_ids: Sequence[str],
-    documents: Mapping[str, str],
-    embed: Callable[[list[str]], Any],
-) -> _Vectors:
-    vectors = np.asarray(embed([documents[id_] for id_ in doc_ids]), np.float32)
-    if vectors.ndim != 2 or len(vectors) != len(doc_ids):
-        raise DataError(
-            f"the embedding returned an array of shape {vectors.shape} for {len(doc_ids)} texts"
-        )
+def _vectors(embed: Callable[[Any], Any], texts: Any, n: int, width: int | None = None) -> _Vectors:
+    """What an embedding returns, checked and of length 1."""
+    embedded = embed(texts)
+    try:
+        vectors = np.asarray(embedded, np.float32)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"the embedding returned no vectors: {embedded!r:.80}") from error
+    if vectors.ndim != 2 or len(vectors) != n or width not in {None, vectors.shape[1]}:
+        expected = f"({n}, {width or 'width'})"
+        raise DataError(f"the embedding returned shape {vectors.shape} instead of {expected}")
+    if not np.isfinite(vectors).all():
+        raise DataError("the embedding returned vectors that hold NaN or infinity")
     return _normalised(vectors)
 
 

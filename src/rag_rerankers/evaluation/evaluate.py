@@ -12,12 +12,12 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import combinations
 from typing import Any
 
-from rag_rerankers.errors import TruncationWarning
+from rag_rerankers.errors import DataError, TruncationWarning
 from rag_rerankers.evaluation.collection import Collection
 from rag_rerankers.evaluation.comparison import compare
 from rag_rerankers.evaluation.cost import Cost, Probe, Sample, latency, probe_alone, probe_here
 from rag_rerankers.evaluation.first_stage import first_stage as find_candidates
-from rag_rerankers.evaluation.groups import groups_of
+from rag_rerankers.evaluation.groups import Groups, groups_of
 from rag_rerankers.evaluation.loading import load_collection
 from rag_rerankers.evaluation.measures import default_measures, measure, parse_measures
 from rag_rerankers.evaluation.progress import Progress, silent
@@ -36,7 +36,7 @@ _SAMPLED = 4
 
 def evaluate(
     data: Collection | str | os.PathLike[str],
-    models: Mapping[str, Model] | Sequence[Model],
+    models: Mapping[str, Model] | Sequence[Model] | str,
     *,
     first_stage: Run | str | os.PathLike[str] = "bm25",
     top_k: int = 100,
@@ -79,12 +79,21 @@ def evaluate(
     """
     if top_k < 1:
         raise ValueError(f"top_k must be 1 or more, not {top_k}")
-    names = tuple(measures or default_measures(top_k, min_grade))
-    parse_measures(names)  # before hours of work
+    if min_grade < 1:
+        raise ValueError(f"min_grade must be 1 or more, not {min_grade}")
+    wanted = [measures] if isinstance(measures, str) else measures
+    names = tuple(wanted or default_measures(top_k, min_grade))
+    # What is wrong is told before hours of work.
+    parse_measures(names)
     chosen = candidates(models, options)
     collection = data if isinstance(data, Collection) else load_collection(data, lenient=lenient)
+    if not collection.queries:
+        raise DataError(f"{collection.name} has no queries: there is nothing to ask")
+    groups = groups_of(collection, by)
     if isinstance(first_stage, Run):
-        run = first_stage.top(top_k)
+        run = first_stage.of(collection.queries).top(top_k)
+        if not set(first_stage.rankings) & set(collection.queries):
+            raise DataError(f"{run.name} ranks none of the queries of {collection.name}")
     else:
         run, collection = find_candidates(
             first_stage,
@@ -94,8 +103,11 @@ def evaluate(
             lenient=lenient,
             progress=progress,
         )
+    same = [candidate.name for candidate in chosen if candidate.name == run.name]
+    if same:
+        raise ValueError(f"a model is called {same[0]!r}, as the first stage is: rename one")
     reranked = [_reranked(one, collection, run, cost=cost, progress=progress) for one in chosen]
-    return assess(collection, run, reranked, top_k=top_k, measures=names, by=by)
+    return assess(collection, run, reranked, top_k=top_k, measures=names, groups=groups)
 
 
 def rerank(
@@ -149,7 +161,7 @@ def assess(
     *,
     top_k: int,
     measures: Sequence[str],
-    by: Sequence[str] = (),
+    groups: Groups | None = None,
 ) -> Evaluation:
     """Measure and compare rankings that are there already.
 
@@ -159,10 +171,7 @@ def assess(
         reranked: Other rankings of the same queries, and what they cost.
         top_k: How far down the rankings go.
         measures: Names that ir-measures knows, the main one first.
-        by: Fields of the queries to report apart.
-
-    Raises:
-        DataError: The collection has no judgments.
+        groups: What :func:`~rag_rerankers.evaluation.groups.groups_of` found.
     """
     names = tuple(measures)
     first = System(run.name, run, measure(names, collection.qrels, run))
@@ -179,7 +188,7 @@ def assess(
         models=models,
         differences=tuple(_differences(systems, names)),
         agreement=tuple(compare(a.run, b.run) for a, b in combinations(systems, 2)),
-        groups=groups_of(collection, by),
+        groups=groups or {},
         environment=_environment(),
     )
 
@@ -196,7 +205,9 @@ def _reranked(
     reranker = candidate.load()
     ranked, spent = rerank(reranker, collection, run, progress)
     if cost and not by_name and sample:
-        probed = probe_here(reranker.scorer, sample)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TruncationWarning)
+            probed = probe_here(reranker.scorer, sample)
     if spent is not None and probed is not None:
         spent = Cost(**{**vars(spent), "probe": probed})
     return Run(candidate.name, ranked.rankings, ranked.scores), spent

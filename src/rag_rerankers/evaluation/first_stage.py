@@ -84,11 +84,7 @@ def _from_file(
             f"{path} ranks none of the queries of {collection.name}: it has "
             f"{next(iter(run.rankings))!r}, the collection {next(iter(collection.queries))!r}"
         )
-    run = Run(
-        run.name,
-        {id_: run.rankings.get(id_, []) for id_ in collection.queries},
-        {id_: run.scores.get(id_, []) for id_ in collection.queries},
-    ).top(top_k)
+    run = run.of(collection.queries).top(top_k)
     for id_, ranking in run.rankings.items():
         for doc_id in ranking:
             if doc_id not in collection.documents:

@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from rag_rerankers.evaluation.collection import Collection
 from rag_rerankers.evaluation.languages import Languages, query_languages
 
-__all__ = ["groups_of"]
+__all__ = ["Groups", "groups_of"]
+
+Groups = Mapping[str, Mapping[str, Sequence[str]]]
+"""Field to label to queries."""
 
 
 def groups_of(collection: Collection, by: Sequence[str] = ()) -> dict[str, dict[str, list[str]]]:
@@ -25,13 +28,16 @@ def groups_of(collection: Collection, by: Sequence[str] = ()) -> dict[str, dict[
     """
     languages = query_languages(collection)
     labels: dict[str, Mapping[str, str]] = {"language": languages}
-    directions = _directions(collection, languages)
+    # Documents are guessed as codes: told names ("English") cannot be compared with them.
+    coded = all(len(label) == 2 for label in languages.values())
+    directions = _directions(collection, languages) if coded else {}
     if any(" -> " in label for label in directions.values()):
         labels["direction"] = directions
     for name in by:
-        found = {id_: fields[name] for id_, fields in collection.fields.items() if name in fields}
+        told = {id_: collection.fields.get(id_, {}) for id_ in collection.queries}
+        found = {id_: fields[name] for id_, fields in told.items() if name in fields}
         if not found and name not in labels:
-            known = sorted({name for fields in collection.fields.values() for name in fields})
+            known = sorted({name for fields in told.values() for name in fields})
             raise ValueError(
                 f"no query of {collection.name} has a field {name!r}; there are: "
                 f"{', '.join(known) or 'none'}"

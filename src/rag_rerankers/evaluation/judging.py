@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+from rag_rerankers.evaluation.cells import as_cell
 from rag_rerankers.evaluation.collection import Collection
 from rag_rerankers.evaluation.comparison import Comparison
 
@@ -36,7 +37,7 @@ def export_judgments(
         How many passages were written.
 
     Raises:
-        ValueError: The name has another ending.
+        ValueError: The name has another ending, or a query is not in the collection.
     """
     if path.suffix not in {".csv", ".jsonl"}:
         raise ValueError(f"judgments are written to .csv or .jsonl, not to {path.name!r}")
@@ -49,7 +50,7 @@ def export_judgments(
         else:
             writer = csv.writer(file)
             writer.writerow(_COLUMNS)
-            writer.writerows([*row[:3], *map(_as_text, row[3:])] for row in rows)
+            writer.writerows(map(as_cell, row) for row in rows)
     return len(rows)
 
 
@@ -57,15 +58,13 @@ def _rows(
     comparison: Comparison, collection: Collection, per_query: int, lot: random.Random
 ) -> Iterator[tuple[str, str, str, str, str]]:
     for query in comparison.queries:
-        chosen = [
-            one for one in query.disagreements[:per_query] if one.document in collection.documents
-        ]
+        if query.query not in collection.queries:
+            raise ValueError(f"query {query.query!r} is not one of {collection.name}'s")
+        found = [one for one in query.disagreements if one.document in collection.documents]
+        # By lot first: of equal weight, neither ranking's passages go before the other's.
+        lot.shuffle(found)
+        chosen = sorted(found, key=lambda one: one.weight, reverse=True)[:per_query]
         lot.shuffle(chosen)
         for one in chosen:
             text = collection.documents[one.document]
             yield one.query, one.document, "", collection.queries[one.query], text
-
-
-def _as_text(cell: str) -> str:
-    # A spreadsheet would run a passage that begins like a formula.
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell

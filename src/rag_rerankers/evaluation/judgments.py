@@ -7,7 +7,8 @@ from collections.abc import Container, Iterator
 from pathlib import Path
 
 from rag_rerankers.errors import DataError
-from rag_rerankers.evaluation.lines import open_text, read_json_objects, read_lines
+from rag_rerankers.evaluation.cells import as_written
+from rag_rerankers.evaluation.lines import is_number, open_text, read_json_objects, read_lines
 from rag_rerankers.evaluation.problems import Problems
 
 __all__ = ["LocatedQrels", "checked", "read_qrels"]
@@ -83,7 +84,7 @@ def _columns(path: Path, problems: Problems) -> Iterator[_Row]:
     for line, text in read_lines(path, problems):
         # BEIR's ids may hold spaces, TREC's may not.
         cells = text.split("\t") if text.count("\t") == 2 else text.split()
-        if line == 1 and len(cells) == 3 and _grade(cells[2]) is None:
+        if line == 1 and len(cells) == 3 and not is_number(cells[2]):
             continue  # the heading
         if len(cells) == 3:
             yield line, cells[0], cells[1], cells[2]
@@ -95,6 +96,7 @@ def _columns(path: Path, problems: Problems) -> Iterator[_Row]:
 
 
 def _judged_csv(path: Path) -> Iterator[_Row]:
+    csv.field_size_limit(2**31 - 1)  # a passage may be a whole book
     with open_text(path, newline="") as file:
         heading = file.readline()
         # A spreadsheet in a language with decimal commas writes semicolons.
@@ -107,10 +109,10 @@ def _judged_csv(path: Path) -> Iterator[_Row]:
         try:
             for row in reader:
                 if (row["relevance"] or "").strip():
-                    line = reader.line_num + 1
-                    yield line, row["query_id"], row["document_id"], row["relevance"]
+                    ids = (as_written(row["query_id"]), as_written(row["document_id"]))
+                    yield reader.reader.line_num + 1, *ids, row["relevance"]
         except csv.Error as error:
-            raise DataError(f"{path}:{reader.line_num + 1}: {error}") from error
+            raise DataError(f"{path}:{reader.reader.line_num + 1}: {error}") from error
 
 
 def _judged_json(path: Path, problems: Problems) -> Iterator[_Row]:
@@ -119,7 +121,7 @@ def _judged_json(path: Path, problems: Problems) -> Iterator[_Row]:
         if missing:
             detail = f"no {missing[0]!r} in it"
             problems.add("a malformed line", "skips it", path, line, detail)
-        elif row["relevance"] is not None:
+        elif row["relevance"] not in (None, ""):
             yield line, str(row["query_id"]), str(row["document_id"]), row["relevance"]
 
 

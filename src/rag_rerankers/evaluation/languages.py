@@ -58,7 +58,7 @@ class Languages:
 
 def _spread(texts: Collection[str]) -> Iterator[str]:
     """A sample from all over; of millions, which may lie on disk, the first ones."""
-    step = max(1, len(texts) // _SAMPLE) if len(texts) < _ENDLESS else 1
+    step = -(-len(texts) // _SAMPLE) if 0 < len(texts) < _ENDLESS else 1
     return islice(texts, 0, _SAMPLE * step, step)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, TextIO, cast
 from rag_rerankers.errors import DataError
 from rag_rerankers.evaluation.problems import Problems
 
-__all__ = ["find", "open_text", "read_json_objects", "read_lines"]
+__all__ = ["find", "is_number", "open_text", "read_json_objects", "read_lines"]
 
 _MALFORMED = "a malformed line"
 _SKIPPED = "skips it"
@@ -39,7 +40,7 @@ def open_text(path: Path, newline: str | None = None) -> Iterator[TextIO]:
         opened = opener(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline=newline)
         with cast("TextIO", opened) as file:
             yield file
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 
@@ -71,6 +72,15 @@ def read_json_objects(path: Path, problems: Problems) -> Iterator[tuple[int, dic
         else:
             detail = f"not a JSON object: {line:.80}"
             problems.add(_MALFORMED, _SKIPPED, path, number, detail)
+
+
+def is_number(written: str) -> bool:
+    """Whether it can be read as a number, NaN and infinities included."""
+    try:
+        float(written)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_utf8(line: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import ModuleType
 from typing import Any
 
 from rag_rerankers.evaluation.collection import Qrels
@@ -34,7 +35,7 @@ def parse_measures(names: Iterable[str]) -> dict[str, Any]:
     """Names to measures of ir-measures; ``MRR``, ``Recall`` and ``MAP`` are understood too.
 
     Raises:
-        ValueError: ir-measures does not know it.
+        ValueError: ir-measures does not know it, or cannot compute it here.
     """
     measures = needed("ir_measures", "measures of rankings")
     parsed = {}
@@ -44,12 +45,22 @@ def parse_measures(names: Iterable[str]) -> dict[str, Any]:
             if name.startswith(long):
                 short = letter + name.removeprefix(long)
         try:
-            parsed[name] = measures.parse_measure(short)
-        except (NameError, ValueError, SyntaxError) as error:
+            parsed[name] = _tried(measures, measures.parse_measure(short))
+        except Exception as error:
             raise ValueError(
-                f"no measure {name!r}: {error}. Known are nDCG@10, MRR@10, Recall@100, P@5, "
-                "AP@100 and all others of https://ir-measur.es"
+                f"no measure {name!r}: {error or type(error).__name__}. Known are nDCG@10, MRR@10, "
+                "Recall@100, P@5, AP@100 and others of https://ir-measur.es"
             ) from error
+    return parsed
+
+
+def _tried(measures: ModuleType, parsed: Any) -> Any:
+    """The measure, if it can be computed: some need parameters, some programs that are absent."""
+    for name in ("cutoff", "rel"):
+        value = parsed.params.get(name, 1)
+        if value < 1:  # for some of these, the library ends the whole process
+            raise ValueError(f"{name} must be 1 or more, not {value}")
+    list(measures.iter_calc([parsed], {"q": {"d": 1, "e": -1}}, {"q": {"d": 1.0}}))
     return parsed
 
 

@@ -13,6 +13,7 @@ from rag_rerankers.errors import DataError
 from rag_rerankers.evaluation.collection import Collection
 from rag_rerankers.evaluation.cost import Cost, Probe, latency
 from rag_rerankers.evaluation.evaluate import assess
+from rag_rerankers.evaluation.groups import groups_of
 from rag_rerankers.evaluation.loading import load_collection
 from rag_rerankers.evaluation.measures import default_measures
 from rag_rerankers.evaluation.progress import Progress, silent
@@ -83,6 +84,7 @@ def evaluate_retriever(
     collection = data if isinstance(data, Collection) else load_collection(data, lenient=lenient)
     behind = [*([reranker] if reranker is not None else []), *postprocessors]
     pipeline = _pipeline(retriever, behind)
+    groups = groups_of(collection, by)
     identify = document_id or _Recognition(collection)
     before: dict[str, list[str]] = {}
     after: dict[str, list[str]] = {}
@@ -122,7 +124,7 @@ def evaluate_retriever(
         reranked,
         top_k=depth,
         measures=measures or default_measures(depth, min_grade),
-        by=by,
+        groups=groups,
     )
 
 

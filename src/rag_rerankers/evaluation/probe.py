@@ -10,6 +10,7 @@ import json
 import sys
 import time
 import warnings
+from pathlib import Path
 
 from rag_rerankers.evaluation.cost import probe_here, told
 
@@ -20,9 +21,12 @@ def main() -> None:
     """Answer the request on stdin."""
     warnings.simplefilter("ignore")
     request = json.load(sys.stdin)
-    import transformers  # the libraries themselves are no part of the model's memory
+    # The libraries are no part of the model: neither of its memory nor of its loading time.
+    import torch  # noqa: F401
+    import transformers.modeling_utils
 
     from rag_rerankers import Reranker
+    from rag_rerankers.scorers import cross_encoder, late_interaction, loading  # noqa: F401
 
     transformers.logging.disable_progress_bar()
     before = _peak_rss()
@@ -44,6 +48,11 @@ def main() -> None:
 
 def _peak_rss() -> int | None:
     """The most memory that was resident so far, in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():  # what getrusage tells on Linux includes the parent before the exec
+        for line in status.read_text("ascii", "replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     try:
         import resource
     except ImportError:  # Windows

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rag_rerankers.errors import DataError
 from rag_rerankers.evaluation.collection import Collection
@@ -93,6 +93,8 @@ def read_rag_jsonl(path: Path, problems: Problems, *, judged: bool = True) -> Co
         qrels[query_id] = grades
         given[query_id] = candidates
         fields[query_id] = _fields(row)
+    if not documents and any(problem.what == "a malformed line" for problem in problems):
+        problems.check(str(path))  # that is why there is none
     if not documents:
         raise DataError(f"{path} holds no question with passages: there is nothing to rank")
     if not queries:
@@ -156,11 +158,12 @@ def _passage(written: object, grade: object, place: int) -> _Passage:
 def _grade(written: object, place: int) -> int | None:
     if written is None:
         return None
-    if not isinstance(written, (bool, int, float)) or not float(written).is_integer():
+    whole = isinstance(written, int) or (isinstance(written, float) and written.is_integer())
+    if not whole:
         raise _MalformedError(
             f"the relevance of passage {place} is not a whole number: {written!r:.40}"
         )
-    return int(written)
+    return int(cast("float", written))
 
 
 def _list(written: object) -> Sequence[object]:

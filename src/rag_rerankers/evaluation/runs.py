@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from rag_rerankers.errors import DataError
-from rag_rerankers.evaluation.lines import read_lines
+from rag_rerankers.evaluation.lines import is_number, read_lines
 from rag_rerankers.evaluation.problems import Problems
 
 __all__ = ["Run", "read_run", "write_run"]
@@ -32,6 +32,15 @@ class Run:
     name: str
     rankings: Mapping[str, Sequence[str]]
     scores: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+    def of(self, queries: Iterable[str]) -> Run:
+        """The rankings of these queries; empty where there is none."""
+        chosen = list(queries)
+        return Run(
+            self.name,
+            {id_: self.rankings.get(id_, ()) for id_ in chosen},
+            {id_: self.scores[id_] for id_ in chosen if id_ in self.scores},
+        )
 
     def top(self, k: int) -> Run:
         """The first k of every ranking."""
@@ -60,7 +69,7 @@ def read_run(path: Path, problems: Problems) -> Run:
     third = "rank"
     for line, text in read_lines(path, problems):
         cells = text.split("\t") if text.count("\t") == 2 else text.split()
-        if line == 1 and len(cells) == 3 and _number(cells[2]) is None:
+        if line == 1 and len(cells) == 3 and not is_number(cells[2]):
             third = "score" if "score" in cells[2].lower() else "rank"
             continue
         if len(cells) == 6:
@@ -101,6 +110,10 @@ def write_run(path: Path, run: Run) -> None:
     Raises:
         ValueError: An id holds white space, which the format cannot express.
     """
+    for query_id, ranking in run.rankings.items():
+        for id_ in (query_id, *ranking):
+            if not id_ or any(character.isspace() for character in id_):
+                raise ValueError(f"the id {id_!r} has white space: a run file cannot hold it")
     tag = "_".join(run.name.split()) or "run"
     lines = (
         f"{query_id} Q0 {doc_id} {rank} {score:.9g} {tag}\n"
@@ -111,8 +124,6 @@ def write_run(path: Path, run: Run) -> None:
     )
     with gzip.open(path, "wb") if path.suffix == ".gz" else path.open("wb") as file:
         for line in lines:
-            if len(line.split()) != 6:
-                raise ValueError(f"an id with white space cannot stand in a run file: {line!r}")
             file.write(line.encode())
 
 
@@ -139,8 +150,4 @@ def _nudged(scores: Sequence[float]) -> Iterator[float]:
 
 
 def _number(written: str) -> float | None:
-    try:
-        value = float(written)
-    except ValueError:
-        return None
-    return None if math.isnan(value) else value
+    return float(written) if is_number(written) and not math.isnan(float(written)) else None

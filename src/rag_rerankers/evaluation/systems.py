@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -14,6 +13,8 @@ from rag_rerankers.reranker import Reranker
 from rag_rerankers.types import Scorer
 
 __all__ = ["Candidate", "Model", "candidates"]
+
+_NUMBERS = ("max_length", "batch_tokens")
 
 Model: TypeAlias = str | os.PathLike[str] | Scorer | Reranker
 
@@ -44,7 +45,7 @@ class Candidate:
 
 
 def candidates(
-    models: Mapping[str, Model] | Sequence[Model], options: ModelOptions | None = None
+    models: Mapping[str, Model] | Sequence[Model] | str, options: ModelOptions | None = None
 ) -> list[Candidate]:
     """Give every model a name, and its options.
 
@@ -62,6 +63,8 @@ def candidates(
         ('minilm-maxsim', 'float32')
     """
     shared = options or ModelOptions()
+    if isinstance(models, str):
+        models = [models]
     if isinstance(models, Mapping):
         named = list(models.items())
     else:
@@ -89,16 +92,23 @@ def _candidate(name: str, model: Model, options: ModelOptions) -> Candidate:
 
 def _setting(written: str, model: str) -> tuple[str, object]:
     option, equals, value = written.strip().partition("=")
-    known = [field.name for field in fields(ModelOptions)]
+    known = {field.name: field.default for field in fields(ModelOptions)}
     if not equals or option not in known:
         raise ValueError(
             f"{written!r} in {model!r} is not an option: known are {', '.join(known)} "
             "(as in minilm-maxsim,dtype=float32)"
         )
-    try:
-        return option, json.loads(value)  # numbers, true, false
-    except ValueError:
-        return option, value
+    if known[option] is None and value.lower() in {"none", "null"}:
+        return option, None
+    if isinstance(known[option], bool):
+        read: object = {"true": True, "false": False}.get(value.lower())
+    elif option in _NUMBERS:
+        read = int(value) if value.isdecimal() else None
+    else:
+        read = value
+    if read is None:
+        raise ValueError(f"{value!r} in {model!r} is not a value of {option}")
+    return option, read
 
 
 def _name(model: Model) -> str:

@@ -49,7 +49,14 @@ def evaluation(top_k: int = 100, cost: Cost | None = COST, name: str = "model") 
     before = Run("bm25", {"q1": ["b", "a"], "q2": ["b", "a"]})
     after = Run(name, {"q1": ["a", "b"], "q2": ["a", "b"]})
     measures = ["MRR@10", f"Recall@{top_k}"]
-    return assess(collection, before, [(after, cost)], top_k=top_k, measures=measures, by=["kind"])
+    return assess(
+        collection,
+        before,
+        [(after, cost)],
+        top_k=top_k,
+        measures=measures,
+        groups={"kind": {"animal": ["q1"], "thing": ["q2"]}},
+    )
 
 
 def test_quality_means_are_those_of_the_systems():
