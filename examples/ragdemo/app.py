@@ -90,7 +90,7 @@ def _run(framework: str, open_search: OpenSearch, options: Options, console: Con
         with exclusive(settings.chroma, console):
             search = open_search(settings, passages, console)
         if options.question is None:
-            _run_all(options, console, search, judged, corpus)
+            _run_all(options, console, search, judged, passages, corpus)
         else:
             _run_one(options, console, search, judged, options.question)
 
@@ -139,7 +139,12 @@ def _run_one(
 
 
 def _run_all(
-    options: Options, console: Console, search: Search, judged: _Judged, corpus: str
+    options: Options,
+    console: Console,
+    search: Search,
+    judged: _Judged,
+    passages: Sequence[Passage],
+    corpus: str,
 ) -> None:
     if not judged.questions:
         raise JudgmentError(f"no question of {QUESTIONS} is about this Python's documentation")
@@ -161,7 +166,7 @@ def _run_all(
             records[i] = dataclasses.replace(records[i], answer=answer, seconds=seconds)
             print_answer(console, records[i].question, answer, sources)
     finally:  # an LLM that fails, or takes too long, costs no record
-        _write(options, console, records, corpus)
+        _write(options, console, records, passages, corpus)
 
 
 def _record(search: Search, question: Question, grades: Mapping[str, int]) -> Record:
@@ -179,13 +184,20 @@ def _record(search: Search, question: Question, grades: Mapping[str, int]) -> Re
     )
 
 
-def _write(options: Options, console: Console, records: Sequence[Record], corpus: str) -> None:
+def _write(
+    options: Options,
+    console: Console,
+    records: Sequence[Record],
+    passages: Sequence[Passage],
+    corpus: str,
+) -> None:
     from ragdemo.report import write_report
 
     console.print()
     print_means(console, records)
     write_jsonl(options.output / "records.jsonl", records)
-    write_report(options.output / "report.html", records, model=options.model, corpus=corpus)
+    page = options.output / "report.html"
+    write_report(page, records, passages, model=options.model, corpus=corpus)
     for name in ("records.jsonl", "report.html"):
         path = options.output / name
         console.print(f"written: {path}", style="dim", highlight=False, markup=False)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import os
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,11 +106,21 @@ def llm_endpoint(url: str | None, model: str | None) -> Iterator[Endpoint]:
     params.verbosity = 0
     with _quiet_stderr():
         server = xllamacpp.Server(params)
+    _wait_for(server.listening_address)
     try:
         yield Endpoint(f"{server.listening_address}/v1", "SmolLM2-135M-Instruct", 0.6)
     finally:
         with _quiet_stderr():
             del server
+
+
+def _wait_for(address: str) -> None:
+    """Let the server answer once: one that is stopped before its loop runs never ends."""
+    body = json.dumps({"prompt": "a", "n_predict": 1}).encode()
+    request = urllib.request.Request(
+        f"{address}/completion", body, {"Content-Type": "application/json"}
+    )
+    urllib.request.urlopen(request, timeout=60).close()
 
 
 def api_key() -> str:

@@ -7,14 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import ir_measures
-from ir_measures import RR, P, Qrel, ScoredDoc, nDCG
-
 __all__ = ["MEASURES", "Found", "Hit", "Record", "mean", "measure", "write_jsonl"]
 
 # A passage of grade 1 helps and counts as relevant; nDCG also rewards grade 2 above it.
-_MEASURES = {"MRR@10": RR @ 10, "nDCG@10": nDCG @ 10, "P@5": P @ 5}
-MEASURES = tuple(_MEASURES)
+MEASURES = ("MRR@10", "nDCG@10", "P@5")
 
 
 @dataclass(frozen=True)
@@ -95,13 +91,13 @@ def measure(ranking: Sequence[Hit], grades: Mapping[str, int]) -> dict[str, floa
         ranking: Best first.
         grades: Judged passages of this question; all others count as 0.
     """
-    if not grades:  # ir-measures would say NaN
-        return dict.fromkeys(MEASURES, 0.0)
-    qrels = [Qrel("q", passage, grade) for passage, grade in grades.items()]
-    # trec_eval sorts by score and breaks ties by id, so the rank itself is given as the score.
-    run = [ScoredDoc("q", hit.passage, float(-rank)) for rank, hit in enumerate(ranking)]
-    values = ir_measures.calc_aggregate(list(_MEASURES.values()), qrels, run)
-    return {name: float(values[m]) for name, m in _MEASURES.items()}
+    # Imported late: the demo's first line is printed before what takes seconds.
+    from rag_rerankers.evaluation import Run
+    from rag_rerankers.evaluation.measures import measure as measured
+
+    run = Run("demo", {"q": [hit.passage for hit in ranking]})
+    values = measured(MEASURES, {"q": grades}, run)
+    return {name: values[name]["q"] for name in MEASURES}
 
 
 def mean(values: Iterable[Mapping[str, float]]) -> dict[str, float]:

@@ -1,68 +1,69 @@
-"""The records as one HTML page that opens from disk, without network or scripts."""
+"""The records as an evaluation, and that as one HTML page."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from importlib.metadata import version
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from statistics import median
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from rag_rerankers.evaluation import Collection, Evaluation, Run
+from rag_rerankers.evaluation.cost import Cost, Probe, latency
+from rag_rerankers.evaluation.evaluate import assess
+from rag_rerankers.evaluation.report.page import write_page
+from ragdemo.passages import Passage
+from ragdemo.record import Hit, Record
 
-from ragdemo.plots import found_plot, gain_plot, means_plot, movement_plot
-from ragdemo.record import MEASURES, Record, mean
+__all__ = ["evaluation_of", "write_report"]
 
-__all__ = ["write_report"]
+_MEASURES = ("nDCG@10", "MRR@10", "P@5")
 
 
-def write_report(path: Path, records: Sequence[Record], *, model: str, corpus: str) -> None:
+def write_report(
+    path: Path, records: Sequence[Record], passages: Iterable[Passage], *, model: str, corpus: str
+) -> None:
     """Write the page.
 
     Args:
         path: The HTML file.
         records: One per question, at least one.
+        passages: What was searched.
         model: Name of the reranker.
         corpus: What was searched, in words.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    before = mean(record.measures_before for record in records)
-    after = mean(record.measures_after for record in records)
-    kinds = sorted({record.kind for record in records})
-    page = environment.get_template("report.html.j2").render(
-        model=model,
-        corpus=corpus,
-        version=version("rag-rerankers"),
-        records=records,
-        measures=MEASURES,
-        before=before,
-        after=after,
-        kinds=[(kind, [r for r in records if r.kind == kind]) for kind in kinds],
-        mean=mean,
-        plots=[
-            ("Means over all questions", means_plot(records)),
-            ("Change of each question", gain_plot(records)),
-            ("Relevant passages among the first k", found_plot(records)),
-            (
-                "Movement of relevant passages: blue rose or stayed, amber fell; large dots "
-                "answer the question (grade 2), small ones help (grade 1)",
-                movement_plot(records),
-            ),
-        ],
-        milliseconds=_median_milliseconds(records),
-    )
-    # Half a surrogate pair is no text in UTF-8: written as a reference, browsers take it.
-    path.write_text(page, encoding="utf-8", errors="xmlcharrefreplace")
+    write_page(path, evaluation_of(records, passages, model=model, corpus=corpus))
 
 
-def _median_milliseconds(records: Sequence[Record]) -> dict[str, float]:
-    stages = {stage for record in records for stage in record.seconds}
-    return {
-        stage: 1000 * median(r.seconds[stage] for r in records if stage in r.seconds)
-        for stage in stages
-    }
+def evaluation_of(
+    records: Sequence[Record], passages: Iterable[Passage], *, model: str, corpus: str
+) -> Evaluation:
+    """The records as the evaluation that the core's reports are made of."""
+    kinds: dict[str, list[str]] = {}
+    for record in records:
+        kinds.setdefault(record.kind, []).append(record.id)
+    candidates = [len(record.before) for record in records]
+    seconds = [record.seconds["rerank"] for record in records]
+    cost = Cost(
+        query=latency(seconds, candidates),
+        texts_per_second=sum(candidates) / max(sum(seconds), 1e-9),
+        tokens_per_text=None,
+        cut=0,
+        device=None,
+        dtype=None,
+        probe=Probe(),
+    )
+    return assess(
+        Collection(
+            name=f"{len(records)} questions on {corpus}",
+            documents={passage.id: passage.text for passage in passages},
+            queries={record.id: record.question for record in records},
+            qrels={record.id: record.grades for record in records},
+        ),
+        Run("Chroma", {record.id: _ids(record.before) for record in records}),
+        [(Run(model, {record.id: _ids(record.after) for record in records}), cost)],
+        top_k=max(1, *candidates),
+        measures=_MEASURES,
+        groups={"kind": dict(sorted(kinds.items()))} if len(kinds) > 1 else {},
+    )
+
+
+def _ids(hits: Sequence[Hit]) -> list[str]:
+    return [hit.passage for hit in hits]

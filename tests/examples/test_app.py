@@ -111,7 +111,9 @@ def test_all_writes_measures_by_hand(demo: Callable[..., Any], tmp_path: Path) -
     assert Chain.asked == []
     # The mean of 1, 1/10, 1/2, and of 1/6, 1, 1/8.
     assert "0.533 → 0.431" in out
-    assert "0.533 → 0.431" in (tmp_path / "out" / "report.html").read_text("utf-8")
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert ">0.5333<" in page
+    assert ">0.4306<" in page
     assert f"written: {tmp_path}" in out.replace("\n", "")
 
 
@@ -158,7 +160,7 @@ def test_a_failure_costs_no_record(
     assert got == status
     assert out.rstrip().endswith(said)
     assert [record["answer"] for record in records(tmp_path)] == ["m says first?", None, None]
-    assert "m says first?" in (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert "first?" in (tmp_path / "out" / "report.html").read_text("utf-8")
 
 
 def test_a_bug_is_not_hidden(

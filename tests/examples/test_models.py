@@ -173,10 +173,13 @@ def test_ctrl_c_leaves_no_server() -> None:
         text=True,
     ) as process:
         assert process.stdout is not None
-        url = process.stdout.readline().strip()
-        assert listens(url)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+        try:
+            url = process.stdout.readline().strip()
+            assert listens(url)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=20)
+        finally:
+            process.kill()  # leaving the block waits for it, for ever if it hangs
     assert process.returncode == 130
     assert errors == ""
     assert not listens(url)

@@ -172,8 +172,16 @@ def assess(
         top_k: How far down the rankings go.
         measures: Names that ir-measures knows, the main one first.
         groups: What :func:`~rag_rerankers.evaluation.groups.groups_of` found.
+
+    Raises:
+        ValueError: Two systems have one name.
     """
     names = tuple(measures)
+    reranked = list(reranked)
+    called = [run.name, *(ranked.name for ranked, _ in reranked)]
+    for name in called:
+        if called.count(name) > 1:
+            raise ValueError(f"two systems are called {name!r}: rename one")
     first = System(run.name, run, measure(names, collection.qrels, run))
     models = tuple(
         System(ranked.name, ranked, measure(names, collection.qrels, ranked), spent)

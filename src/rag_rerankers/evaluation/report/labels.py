@@ -13,7 +13,7 @@ _STEP = 7.0
 _STEPS = 24
 _ROUNDS = 3
 _CLOSE = 16.0
-_DOTS = 9
+_DOTS = 6
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,12 @@ class Box:
 
     def shared(self, other: Box) -> float:
         """The area that both cover."""
+        if self.right <= other.left or other.right <= self.left:
+            return 0.0  # by far the most frequent case
+        if self.top <= other.bottom or other.top <= self.bottom:
+            return 0.0
         width = min(self.right, other.right) - max(self.left, other.left)
-        height = min(self.top, other.top) - max(self.bottom, other.bottom)
-        return max(width, 0) * max(height, 0)
+        return width * (min(self.top, other.top) - max(self.bottom, other.bottom))
 
     def outside(self, bounds: Box) -> float:
         """The area that lies beyond the bounds."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rag_rerankers.evaluation.comparison import Comparison
 from rag_rerankers.evaluation.extras import needed
@@ -23,9 +25,12 @@ from rag_rerankers.evaluation.report.tables import (
     quality_table,
 )
 from rag_rerankers.evaluation.report.tradeoff_plot import interval_plot, tradeoff_plot
-from rag_rerankers.evaluation.report.words import counted, number, signed, verdict
+from rag_rerankers.evaluation.report.words import counted, isolated, number, signed, verdict
 from rag_rerankers.evaluation.results import Evaluation, System
 from rag_rerankers.evaluation.significance import Difference
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 __all__ = ["render_page", "write_page"]
 
@@ -73,16 +78,7 @@ def render_page(evaluation: Evaluation, *, cases: int = 10) -> str:
     """The page as text; the arguments are those of :func:`write_page`."""
     if cases < 0:
         raise ValueError(f"cases must be 0 or more, not {cases}")
-    jinja = needed("jinja2", FEATURE)
-    environment = jinja.Environment(
-        autoescape=True, undefined=jinja.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(number=number, signed=signed)
-    environment.globals.update(counted=counted)
-    template = environment.from_string(
-        files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8")
-    )
-    page: str = template.render(
+    page: str = _template().render(
         evaluation=evaluation,
         collection=evaluation.collection,
         judgments=sum(map(len, evaluation.collection.qrels.values())),
@@ -105,6 +101,19 @@ def render_page(evaluation: Evaluation, *, cases: int = 10) -> str:
         tables=_tables(evaluation),
     )
     return clean(page)
+
+
+@cache
+def _template() -> Template:
+    jinja = needed("jinja2", FEATURE)
+    environment = jinja.Environment(
+        autoescape=True, undefined=jinja.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(number=number, signed=signed)
+    environment.globals.update(counted=counted)
+    source = files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8")
+    template: Template = environment.from_string(source)
+    return template
 
 
 def _model(evaluation: Evaluation, model: System, place: int, cases: int) -> _Model:
@@ -155,8 +164,9 @@ def _agreed(pairs: Sequence[Comparison]) -> str | None:
         return None
     (pair,) = pairs
     return (
-        f"{pair.first} and {pair.second} share {100 * pair.overlap:.0f} % of their first {pair.k} "
-        f"passages and put the same one first for {100 * pair.same_first:.0f} % of the queries. "
+        f"{isolated(pair.first)} and {isolated(pair.second)} share {100 * pair.overlap:.0f} % of "
+        f"their first {pair.k} passages and put the same one first for "
+        f"{100 * pair.same_first:.0f} % of the queries. "
         f"Kendall's tau of their orders is {number(pair.tau, 2)} (1: the same order, 0: no "
         f"relation); passages move by {pair.movement:.1f} ranks on average."
     )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from unicodedata import bidirectional
 
 from rag_rerankers.evaluation.results import Evaluation, System
 
-__all__ = ["counted", "number", "short", "short_names", "signed", "span", "verdict"]
+__all__ = ["counted", "isolated", "number", "short", "short_names", "signed", "span", "verdict"]
 
 MINUS = "\N{MINUS SIGN}"
+_TURNING = {"R", "AL", "AN", "RLE", "RLO", "RLI", "LRE", "LRO", "LRI", "FSI"}
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -50,7 +52,7 @@ def short_names(names: Sequence[str], length: int = 24) -> list[str]:
     They lose their owner or folder, and their middle if that is not enough.
     """
     lines = [" ".join(name.split()) for name in names]
-    last = [line.rpartition("/")[2] or line for line in lines]
+    last = [line if " " in line else line.rpartition("/")[2] or line for line in lines]
     shortened: list[str] = []
     for line in last if len(set(last)) == len(set(lines)) else lines:
         half = (length - 1) // 2
@@ -63,29 +65,36 @@ def short_names(names: Sequence[str], length: int = 24) -> list[str]:
     return shortened
 
 
+def isolated(name: str) -> str:
+    """The name, kept from turning the sentence around it if it holds text from right to left."""
+    turns = any(bidirectional(character) in _TURNING for character in name)
+    return f"\u2068{name}\u2069" if turns else name
+
+
 def verdict(evaluation: Evaluation, model: System) -> str:
     """What a model did to the main measure, in one honest sentence."""
     found = evaluation.difference(evaluation.measures[0], model.name)
     measure, before, after = found.measure, number(found.before), number(found.after)
+    name = isolated(model.name)
     queries = found.wins + found.losses + found.ties
     if found.ties == queries:
         same = "the only query is" if queries == 1 else f"all {queries:,} queries are"
-        return f"{model.name} leaves {measure} at {before}: {same} the same."
+        return f"{name} leaves {measure} at {before}: {same} the same."
     counts = (
         f"{counted(found.wins, 'query', 'queries')} better, {found.losses:,} worse, "
         f"{found.ties:,} the same"
     )
     if queries == 1:
         return (
-            f"{model.name} changes {measure} from {before} to {after} ({signed(found.delta)}) for "
+            f"{name} changes {measure} from {before} to {after} ({signed(found.delta)}) for "
             "one query, which says nothing about others."
         )
     p = "p < .001" if found.p_value < 0.001 else f"p = {number(found.p_value)}"
     tested = f"{signed(found.delta)}, 95 % interval {span(found.low, found.high)}, {p}"
     if not found.significant:
         return (
-            f"{model.name} takes {measure} from {before} to {after} ({tested}); this may be "
+            f"{name} takes {measure} from {before} to {after} ({tested}); this may be "
             f"chance: {counts}."
         )
     verb = "raises" if found.delta > 0 else "lowers"
-    return f"{model.name} {verb} {measure} from {before} to {after} ({tested}): {counts}."
+    return f"{name} {verb} {measure} from {before} to {after} ({tested}): {counts}."
