@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -101,11 +101,72 @@ def render() -> None:
         folder, _, stage = key.partition(" / ")
         folders.setdefault(folder, {})[stage] = found
     page = templates.get_template("results.md.j2").render(
-        sets=figures, folders=folders, cost=cost, about=ABOUT, short=_short
+        folders={name: _folder(name, stages) for name, stages in folders.items()},
+        precisions=[row for name, stages in folders.items() for row in _precisions(name, stages)],
+        cost=None if cost is None else {**cost, "rows": _cost_rows(cost["models"])},
     )
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(page, "utf-8")
     print(f"written: {PAGE}")
+
+
+def _folder(name: str, stages: dict[str, Any]) -> dict[str, Any]:
+    """What the page says of one set: how large it is, and a row for each system."""
+    any_stage = next(iter(stages.values()))
+    rows = []
+    for stage, found in stages.items():
+        first, *_ = found["systems"]
+        for system in (first, f"{MODEL}, float32"):
+            means = found["systems"][system]
+            (change,) = [
+                d for d in found["differences"] if (d["baseline"], d["system"]) == (first, system)
+            ] or [None]
+            rows.append(
+                [
+                    f"{stage}, top {found['top_k']}" if system == first else "",
+                    "before" if system == first else "after",
+                    *(_short(means, measure, 10) for measure in ("nDCG", "MRR", "Recall")),
+                    *_change(change, 3),
+                ]
+            )
+    return {
+        "about": ABOUT.get(name, ""),
+        "queries": any_stage["queries"],
+        "documents": any_stage["documents"],
+        "rows": rows,
+    }
+
+
+def _precisions(name: str, stages: dict[str, Any]) -> Iterator[list[str]]:
+    """Each other precision against float32."""
+    for stage, found in stages.items():
+        for change in found["differences"]:
+            if change["baseline"] == f"{MODEL}, float32":
+                yield [name, stage, change["system"].split(", ")[1], *_change(change, 4)]
+
+
+def _cost_rows(models: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    lines: dict[str, Callable[[dict[str, Any]], str]] = {
+        "ms per query, p50 / p95": lambda c: f"{c['query']['p50']:,.0f} / {c['query']['p95']:,.0f}",
+        "texts per second": lambda c: f"{c['texts_per_second']:,.1f}",
+        "tokens per second": lambda c: f"{c['tokens_per_second']:,.0f}",
+        "ms for 1 text, p50": lambda c: f"{c['probe']['one']['p50']:,.0f}",
+        "ms for 8 texts, p50": lambda c: f"{c['probe']['eight']['p50']:,.0f}",
+        "load, seconds": lambda c: f"{c['probe']['load_seconds']:.1f}",
+        "memory before the model, MB": lambda c: f"{c['probe']['rss_before'] / 1e6:,.0f}",
+        "peak memory, MB": lambda c: f"{c['probe']['rss_peak'] / 1e6:,.0f}",
+    }
+    return [(label, [cell(cost) for cost in models.values()]) for label, cell in lines.items()]
+
+
+def _change(change: dict[str, Any] | None, digits: int) -> list[str]:
+    if change is None:
+        return ["", "", "", ""]
+    form = f"{{:+.{digits}f}}"
+    delta = form.format(change["after"] - change["before"])
+    interval = f"{form.format(change['low'])} to {form.format(change['high'])}"
+    p = "< .001" if change["p_value"] < 0.001 else f"{change['p_value']:.3f}".removeprefix("0")
+    return [delta, interval, p, f"{change['wins']} / {change['losses']} / {change['ties']}"]
 
 
 def _short(means: dict[str, float], name: str, depth: int) -> str:

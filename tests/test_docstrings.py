@@ -15,6 +15,14 @@ MODULES = [
 ]
 WITH_EXAMPLES = {
     "rag_rerankers.batching",
+    "rag_rerankers.evaluation.bm25",
+    "rag_rerankers.evaluation.cells",
+    "rag_rerankers.evaluation.collection",
+    "rag_rerankers.evaluation.comparison",
+    "rag_rerankers.evaluation.cost",
+    "rag_rerankers.evaluation.measures",
+    "rag_rerankers.evaluation.systems",
+    "rag_rerankers.evaluation.top",
     "rag_rerankers.ranking",
     "rag_rerankers.reranker",
     "rag_rerankers.scorers.maxsim",

@@ -13,6 +13,7 @@ NAMES = [
     "ALIASES",
     "CalibratedScorer",
     "Checkpoint",
+    "DataError",
     "MissingExtraError",
     "ModelLoadError",
     "ModelOptions",

@@ -93,3 +93,20 @@ def records(error: MissingExtraError) -> None:
     assert_type(known["colbertv2"].max_length, int)
     ALIASES["mine"] = known["colbertv2"]  # type: ignore[index]
     assert_type(error.extra, str)
+
+
+def evaluation_as_users_write_it(retriever: object) -> None:
+    from pathlib import Path
+
+    from rag_rerankers.evaluation import compare, evaluate, evaluate_retriever, load_collection
+    from rag_rerankers.evaluation.report.json_file import write_json
+    from rag_rerankers.evaluation.report.page import write_page
+
+    data = load_collection("folder", lenient=True).sample(100)
+    found = evaluate(data, ["minilm-maxsim", Reranker()], first_stage="dense", top_k=50)
+    named = evaluate("folder", {"mine": Reranker()}, first_stage=found.first.run)
+    change: float = found.difference("nDCG@10", named.models[0].name).delta
+    shared: float = compare(found.first.run, found.models[0].run, k=5).overlap
+    write_page(Path("report.html"), evaluate_retriever(retriever, data))
+    write_json(Path("report.json"), found)
+    assert change + shared

@@ -204,3 +204,12 @@ def test_a_file_without_a_ranking_is_refused(tmp_path: Path, content: str) -> No
 def test_the_top_of_a_run_cuts_rankings_and_scores() -> None:
     run = Run("x", {"q1": ["a", "b", "c"], "q2": ["d"]}, {"q1": [3.0, 2.0, 1.0]})
     assert run.top(2) == Run("x", {"q1": ["a", "b"], "q2": ["d"]}, {"q1": [3.0, 2.0]})
+
+
+def test_mistakes_that_nobody_collects_are_errors(tmp_path: Path) -> None:
+    path = tmp_path / "a.trec"
+    path.write_text("q1 Q0 d1 1 2.0 x\nq1 Q0 d1 2 1.0 x\n")
+    with pytest.raises(DataError, match=r"a\.trec:2: document 'd1'"):
+        read_run(path)
+    path.write_text("q1 Q0 d1 1 2.0 x\n")
+    assert read_run(path).rankings == {"q1": ["d1"]}

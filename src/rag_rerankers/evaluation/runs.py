@@ -51,7 +51,7 @@ class Run:
         )
 
 
-def read_run(path: Path, problems: Problems) -> Run:
+def read_run(path: Path, problems: Problems | None = None) -> Run:
     """Read a run file, in the order in which ``trec_eval`` would see it.
 
     ``trec_eval`` ignores the column of ranks: it sorts by score, as a 32-bit float, and breaks
@@ -60,11 +60,16 @@ def read_run(path: Path, problems: Problems) -> Run:
 
     Args:
         path: Six columns, or three; plain or gzipped.
-        problems: Collects mistakes.
+        problems: Collects mistakes; None: they are errors.
 
     Raises:
-        DataError: The file cannot be read or holds no ranking.
+        DataError: The file cannot be read, or holds no ranking, or mistakes that nobody collects.
     """
+    if problems is None:
+        problems = Problems()
+        run = read_run(path, problems)
+        problems.check(str(path))
+        return run
     rows: dict[str, dict[str, float]] = {}
     third = "rank"
     for line, text in read_lines(path, problems):
@@ -106,6 +111,10 @@ def write_run(path: Path, run: Run) -> None:
 
     Scores are written so that they fall strictly as 32-bit floats: ties, which ``trec_eval``
     would break by document id, keep the ranking's order.
+
+    Args:
+        path: The file.
+        run: Rankings; without scores, falling whole numbers are written.
 
     Raises:
         ValueError: An id holds white space, which the format cannot express.
