@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 import time
@@ -16,6 +17,8 @@ from rag_rerankers.options import ModelOptions
 from rag_rerankers.types import Scorer
 
 __all__ = ["Cost", "Latency", "Probe", "latency", "probe_alone", "probe_here"]
+
+logger = logging.getLogger(__name__)
 
 _SECONDS = 3.0
 _CALLS = 40
@@ -121,7 +124,7 @@ def probe_alone(model: str, options: ModelOptions, sample: Sample) -> Probe | No
     Nothing else lives in that process: no corpus, no other model.
 
     Returns:
-        None if the process fails; the evaluation itself does not depend on it.
+        None if the process fails, which is logged; the evaluation itself does not depend on it.
     """
     request = json.dumps({"model": model, "options": options.as_kwargs(), "sample": list(sample)})
     done = subprocess.run(
@@ -132,6 +135,8 @@ def probe_alone(model: str, options: ModelOptions, sample: Sample) -> Probe | No
         check=False,
     )
     if done.returncode:
+        reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        logger.warning("%s in small batches was not measured: %s", model, reason)
         return None
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     for batch in ("one", "eight"):
