@@ -50,6 +50,7 @@ format: $(STAMP)  ## Put the code into shape
 
 results: $(STAMP)  ## Measure docs/results.md again: make results DATA="folder folder"
 	@$(BIN)/python -m benchmarks.results measure $(DATA)
+	@$(BIN)/python -m benchmarks.results cost $(firstword $(DATA))
 
 clean:  ## Remove what was made
 	rm -rf .venv examples/output build dist .pytest_cache .mypy_cache .ruff_cache

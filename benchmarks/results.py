@@ -1,18 +1,19 @@
 """Measures what ``docs/results.md`` says, and writes that page.
 
-    python benchmarks/results.py measure FOLDER [FOLDER ...]   figures -> benchmarks/results.json
-    python benchmarks/results.py render                        figures -> docs/results.md
+    python -m benchmarks.results measure FOLDER [FOLDER ...]   quality -> benchmarks/results.json
+    python -m benchmarks.results cost FOLDER                   cost    -> benchmarks/results.json
+    python -m benchmarks.results render                        both    -> docs/results.md
 
 Quality: every folder (BEIR layout), every first stage, every precision, by
 ``rag_rerankers.evaluation``; each passage is encoded once (``encoded_once.py``), which changes no
-score. Cost: a sample of the second folder, passages encoded at every call, as in ``eval``.
+score. Cost: a sample of the queries, passages encoded at every call, as in ``eval``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -53,21 +54,26 @@ def main() -> None:
     measuring = commands.add_parser("measure")
     measuring.add_argument("folders", nargs="+", type=Path)
     measuring.add_argument("--dtype", nargs="+", default=["float32", "bfloat16"])
-    measuring.add_argument("--cost-queries", type=int, default=40)
+    costing = commands.add_parser("cost")
+    costing.add_argument("folder", type=Path)
+    costing.add_argument("--dtype", nargs="+", default=["float32", "bfloat16"])
+    costing.add_argument("--queries", type=int, default=40)
     commands.add_parser("render")
     arguments = parser.parse_args()
+    known = json.loads(FIGURES.read_text("utf-8")) if FIGURES.exists() else {}
+    found: Iterable[tuple[str, dict[str, Any]]] = ()
     if arguments.command == "measure":
-        known = json.loads(FIGURES.read_text("utf-8")) if FIGURES.exists() else {}
-        for key, figures in measured(arguments.folders, arguments.dtype, arguments.cost_queries):
-            known[key] = figures
-            FIGURES.write_text(json.dumps(known, indent=1) + "\n", "utf-8")
+        found = measured(arguments.folders, arguments.dtype)
+    elif arguments.command == "cost":
+        found = [("cost", costs(arguments.folder, arguments.dtype, arguments.queries))]
+    for key, figures in found:
+        known[key] = figures
+        FIGURES.write_text(json.dumps(known, indent=1) + "\n", "utf-8")
     render()
 
 
-def measured(
-    folders: list[Path], dtypes: list[str], cost_queries: int
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Figures of each folder and first stage, then the cost."""
+def measured(folders: list[Path], dtypes: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Figures of each folder and first stage."""
     for folder in folders:
         scorers = {f"{MODEL}, {dtype}": _scorer(dtype) for dtype in dtypes}
         for label, collection, run, top_k, grade in _stages(folder):
@@ -82,11 +88,25 @@ def measured(
             )
             yield f"{folder.name} / {label}", _figures(found)
             print(f"{folder.name} / {label}: done", flush=True)
-    if cost_queries:
-        sample = load_collection(folders[min(1, len(folders) - 1)]).sample(cost_queries)
-        models = [f"{MODEL},dtype={dtype}" for dtype in dtypes]
-        found = evaluate(sample, models, top_k=TOP_K, progress=show_progress)
-        yield "cost", _costs(found)
+
+
+def costs(folder: Path, dtypes: list[str], queries: int) -> dict[str, Any]:
+    """Figures of a sample of the queries, by the evaluation itself."""
+    sample = load_collection(folder).sample(queries)
+    models = [f"{MODEL},dtype={dtype}" for dtype in dtypes]
+    found = evaluate(sample, models, top_k=TOP_K, progress=show_progress)
+    return {
+        "data": found.collection.name,
+        "queries": len(found.collection.queries),
+        "top_k": found.top_k,
+        "environment": found.environment,
+        "threads": torch.get_num_threads(),
+        "models": {
+            model.name: {**asdict(model.cost), "tokens_per_second": model.cost.tokens_per_second}
+            for model in found.models
+            if model.cost is not None
+        },
+    }
 
 
 def render() -> None:
@@ -208,21 +228,6 @@ def _figures(found: Evaluation) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "systems": {s.name: {m: s.mean(m) for m in found.measures} for s in found.systems},
         "differences": [asdict(d) for d in found.differences if d.measure == found.measures[0]],
-    }
-
-
-def _costs(found: Evaluation) -> dict[str, Any]:
-    return {
-        "data": found.collection.name,
-        "queries": len(found.collection.queries),
-        "top_k": found.top_k,
-        "environment": found.environment,
-        "threads": torch.get_num_threads(),
-        "models": {
-            model.name: {**asdict(model.cost), "tokens_per_second": model.cost.tokens_per_second}
-            for model in found.models
-            if model.cost is not None
-        },
     }
 
 

@@ -56,7 +56,7 @@ def test_the_answer_stands_in_a_line_of_its_own_whatever_was_written_before(ask,
     assert json.loads(last)["one"]["calls"] == 1
 
 
-def test_the_model_is_loaded_with_its_options_and_reads_all_candidates_first(ask, monkeypatch):
+def test_the_model_is_loaded_with_its_options_and_reads_a_whole_query_first(ask, monkeypatch):
     made, calls = [], []
 
     class Seen(Length):
@@ -72,8 +72,8 @@ def test_the_model_is_loaded_with_its_options_and_reads_all_candidates_first(ask
     monkeypatch.setattr(rag_rerankers, "Reranker", Reranker)
     ask("any", [["q1", TEXTS], ["q2", ["a", "b"]]])
     assert made == [("any", OPTIONS.as_kwargs())]
-    # Peak memory is that of whole queries.
-    assert calls[:2] == [("q1", 9), ("q2", 2)]
+    # Peak memory is that of a whole query.
+    assert calls[:2] == [("q1", 9), ("q1", 1)]
 
 
 def test_cuts_are_no_errors(ask, make):
