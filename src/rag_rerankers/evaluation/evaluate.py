@@ -7,6 +7,7 @@ import platform
 import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from itertools import combinations
@@ -217,7 +218,7 @@ def _reranked(
             warnings.simplefilter("ignore", TruncationWarning)
             probed = probe_here(reranker.scorer, sample)
     if spent is not None and probed is not None:
-        spent = Cost(**{**vars(spent), "probe": probed})
+        spent = replace(spent, probe=probed)
     return Run(candidate.name, ranked.rankings, ranked.scores), spent
 
 
