@@ -25,6 +25,7 @@ WITH_EXAMPLES = {
     "rag_rerankers.evaluation.top",
     "rag_rerankers.ranking",
     "rag_rerankers.reranker",
+    "rag_rerankers.scorers.cascade",
     "rag_rerankers.scorers.maxsim",
     "rag_rerankers.scorers.projection",
     "rag_rerankers.tokenization",

@@ -12,6 +12,7 @@ import rag_rerankers
 NAMES = [
     "ALIASES",
     "CalibratedScorer",
+    "CascadeScorer",
     "Checkpoint",
     "DataError",
     "MissingExtraError",
@@ -67,6 +68,10 @@ def test_every_public_name_exists_and_is_documented(name):
         (rag_rerankers.Reranker.__init__, f"(model='minilm-maxsim', {OPTIONS})"),
         (rag_rerankers.Reranker.rank, "(query, texts, *, top_n=None, threshold=None)"),
         (rag_rerankers.Reranker.arank, "(query, texts, *, top_n=None, threshold=None)"),
+        (rag_rerankers.Reranker.cascade, "(models, *, keep=15, **options)"),
+        (rag_rerankers.CascadeScorer.__init__, "(stages, keep=15)"),
+        (rag_rerankers.CascadeScorer.score, "(query, texts)"),
+        (rag_rerankers.CascadeScorer.relevance, "(query, scores)"),
         (rag_rerankers.ModelOptions.__init__, f"({OPTIONS.removeprefix('*, ')})"),
         (rag_rerankers.Scorer.score, "(query, texts)"),
         (rag_rerankers.CalibratedScorer.relevance, "(query, scores)"),

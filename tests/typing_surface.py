@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rag_rerankers import (
     ALIASES,
     CalibratedScorer,
+    CascadeScorer,
     Checkpoint,
     MissingExtraError,
     ModelOptions,
@@ -54,6 +55,17 @@ def models() -> None:
     Reranker("colbertv2", "cpu")  # type: ignore[call-arg]
     Reranker("colbertv2", max_length="512")  # type: ignore[arg-type]
     Reranker("colbertv2", top_n=5)  # type: ignore[call-arg]
+
+
+def cascades() -> None:
+    ready = Reranker("colbertv2", dtype="float32")
+    assert_type(Reranker.cascade(["colbertv2", "bge-reranker-v2-m3"], keep=15), Reranker)
+    Reranker.cascade([ready, Path("models/bge"), Overlap()], keep=[50, 10], device="cpu")
+    scorer: CalibratedScorer = CascadeScorer([Overlap(), Calibrated()], 5)
+    Reranker(scorer)
+    CascadeScorer([ready, Overlap()])  # type: ignore[list-item]
+    Reranker.cascade([Wrong(), 7])  # type: ignore[list-item]
+    Reranker.cascade(["a", "b"], 15)  # type: ignore[call-arg]
 
 
 def ranking(reranker: Reranker, texts: Iterable[str]) -> None:

@@ -20,6 +20,7 @@ from rag_rerankers.errors import (
 from rag_rerankers.options import ModelOptions
 from rag_rerankers.reranker import Reranker
 from rag_rerankers.scorers import load_scorer
+from rag_rerankers.scorers.cascade import CascadeScorer
 from rag_rerankers.sharing import ashared_reranker, clear_shared_rerankers, shared_reranker
 from rag_rerankers.types import CalibratedScorer, RankedDocument, Scorer
 
@@ -28,6 +29,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ALIASES",
     "CalibratedScorer",
+    "CascadeScorer",
     "Checkpoint",
     "DataError",
     "MissingExtraError",

@@ -7,8 +7,17 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 
 from rag_rerankers.errors import ScoreError
+from rag_rerankers.sigmoid import sigmoid
+from rag_rerankers.types import CalibratedScorer, Scorer
 
-__all__ = ["check_relevance", "check_scores", "check_threshold", "check_top_n", "order"]
+__all__ = [
+    "check_relevance",
+    "check_scores",
+    "check_threshold",
+    "check_top_n",
+    "order",
+    "relevance_of",
+]
 
 
 def check_top_n(top_n: object) -> None:
@@ -44,12 +53,15 @@ def check_threshold(threshold: object) -> None:
         )
 
 
-def check_scores(scores: Sequence[float], n_texts: int) -> list[float]:
+def check_scores(
+    scores: Sequence[float], n_texts: int, indices: Sequence[int] | None = None
+) -> list[float]:
     """Turn what a scorer returned into Python floats, one per text.
 
     Args:
         scores: Anything that iterates over numbers (a list, a NumPy array, ...).
         n_texts: How many texts were scored.
+        indices: Where these texts stand in the caller's list, if they are not all of it.
 
     Raises:
         ScoreError: Wrong number of scores, or scores that are NaN; the message lists their indices.
@@ -62,7 +74,8 @@ def check_scores(scores: Sequence[float], n_texts: int) -> list[float]:
         ) from error
     if len(checked) != n_texts:
         raise ScoreError(f"the scorer returned {len(checked)} scores for {n_texts} texts")
-    bad = [i for i, score in enumerate(checked) if math.isnan(score)]
+    named = range(n_texts) if indices is None else indices
+    bad = [i for i, score in zip(named, checked, strict=True) if math.isnan(score)]
     if bad:
         shown = ", ".join(map(str, bad[:20])) + (", ..." if len(bad) > 20 else "")
         raise ScoreError(
@@ -86,6 +99,17 @@ def check_relevance(relevance: Sequence[float], n_texts: int) -> list[float]:
             f"({len(bad)} of {n_texts} are outside)"
         )
     return checked
+
+
+def relevance_of(scorer: Scorer, query: str, scores: Sequence[float]) -> list[float]:
+    """Raw scores on the scale 0..1: as the scorer calibrates them, or by the logistic sigmoid.
+
+    Raises:
+        ScoreError: The scorer's calibration leaves 0..1.
+    """
+    if isinstance(scorer, CalibratedScorer):
+        return check_relevance(scorer.relevance(query, scores), len(scores))
+    return [sigmoid(score) for score in scores]
 
 
 def order(scores: Sequence[float]) -> list[int]:

@@ -5,22 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
-from collections.abc import Iterable, Mapping, Sequence, Set
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rag_rerankers.callsite import called_from, place_of_caller
 from rag_rerankers.cancellation import Cancelled, current_flag, new_flag
+from rag_rerankers.inputs import check_query, check_texts
 from rag_rerankers.options import ModelOptions
 from rag_rerankers.ranking import (
-    check_relevance,
     check_scores,
     check_threshold,
     check_top_n,
     order,
+    relevance_of,
 )
-from rag_rerankers.sigmoid import sigmoid
-from rag_rerankers.types import CalibratedScorer, RankedDocument, Scorer
+from rag_rerankers.scorers.cascade import DEFAULT_KEEP, CascadeScorer, check_keep
+from rag_rerankers.types import RankedDocument, Scorer
 from rag_rerankers.workers import worker_threads
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["Reranker", "check_query", "check_texts"]
 
@@ -48,8 +52,8 @@ class Reranker:
 
     Attributes:
         name: The model's name, or the class of a given scorer.
-        model: The model as it was given.
-        options: How it was to be loaded.
+        model: The model as it was given; of a cascade, the rerankers that are its stages.
+        options: How it was to be loaded; of a cascade, those of its stages count.
         scorer: What scores.
 
     Raises:
@@ -100,13 +104,69 @@ class Reranker:
                 f"model must be a name, a folder or an object with a score method, not {model!r}"
             )
         self.options = options
-        self.model = model
+        self.model: str | os.PathLike[str] | Scorer | tuple[Reranker, ...] = model
+
+    @classmethod
+    def cascade(
+        cls,
+        models: Iterable[str | os.PathLike[str] | Scorer | Reranker],
+        *,
+        keep: int | Sequence[int] = DEFAULT_KEEP,
+        **options: Any,
+    ) -> Self:
+        """A cheap model reads all texts, a strong one the best ``keep`` of them.
+
+        What the strong model read comes first, with its own scores and relevance; the others
+        follow in the order of the cheap one. :class:`~rag_rerankers.CascadeScorer` tells what
+        their scores and relevance mean. Each model warns of the texts that it cut itself.
+
+        Args:
+            models: Two or more, the cheapest first: what :class:`Reranker` takes, or a ready
+                Reranker, which may have options of its own and may be shared.
+            keep: How many texts go on; for more than two models one number for each step.
+            **options: As for :class:`Reranker`, for every model; a ready one refuses them.
+
+        Returns:
+            A reranker like any other. Its name reads ``"colbertv2 > bge-reranker-v2-m3 (15)"``.
+
+        Raises:
+            ModelLoadError: A model cannot be found or is not a reranker.
+            TypeError, ValueError: Fewer than two models, ``keep`` out of range, a wrong option.
+
+        Example:
+            >>> class Length:
+            ...     def score(self, query, texts):
+            ...         return [float(len(text)) for text in texts]
+            >>> class Capitals:
+            ...     def score(self, query, texts):
+            ...         return [float(sum(map(str.isupper, text))) for text in texts]
+            >>> reranker = Reranker.cascade([Length(), Capitals()], keep=2)
+            >>> [hit.text for hit in reranker.rank("any", ["A", "bbb", "CCcc", ""])]
+            ['CCcc', 'bbb', 'A', '']
+            >>> reranker
+            Reranker('Length > Capitals (2)')
+        """
+        if isinstance(models, (str, bytes)) or not isinstance(models, Iterable):
+            raise TypeError(f"models must be a list, the cheapest first, not {models!r:.100}")
+        models = list(models)
+        numbers = check_keep(keep, len(models))  # before anything is loaded
+        return cls._cascade(tuple(_stage(model, options) for model in models), numbers)
+
+    @classmethod
+    def _cascade(cls, stages: tuple[Reranker, ...], keep: Sequence[int]) -> Self:
+        reranker = cls(CascadeScorer([stage.scorer for stage in stages], keep))
+        names = " > ".join(stage.name for stage in stages)
+        reranker.name = f"{names} ({', '.join(map(str, keep))})"
+        reranker.model = stages
+        return reranker
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Weights are not copied: the other side loads the same model with the same options.
+        if isinstance(self.model, tuple) and isinstance(self.scorer, CascadeScorer):
+            return _rebuild_cascade, (type(self), self.model, self.scorer.keep)
         return _rebuild, (type(self), self.model, self.options)
 
     def rank(
@@ -187,10 +247,7 @@ class Reranker:
         top_n: int | None,
         threshold: float | None,
     ) -> list[RankedDocument]:
-        if isinstance(self.scorer, CalibratedScorer):
-            relevance = check_relevance(self.scorer.relevance(query, scores), len(scores))
-        else:
-            relevance = [sigmoid(score) for score in scores]
+        relevance = relevance_of(self.scorer, query, scores)
         hits = [
             RankedDocument(index=i, text=texts[i], score=scores[i], relevance=relevance[i])
             for i in order(scores)
@@ -200,38 +257,20 @@ class Reranker:
         return hits[:top_n]
 
 
-def check_query(query: object) -> None:
-    """Refuse a query that is missing or not a string.
-
-    Raises:
-        ValueError: It is None.
-        TypeError: It is anything else but a string.
-    """
-    if query is None:
-        raise ValueError("the query is missing (None): give the question as a string")
-    if not isinstance(query, str):
-        raise TypeError(f"the query must be a string, not {type(query).__name__}: {query!r:.100}")
-
-
-def check_texts(texts: object) -> list[str]:
-    """Return the texts as a list.
-
-    Raises:
-        TypeError: Not an iterable of strings; the message names the first bad index.
-    """
-    if isinstance(texts, (str, bytes)):
-        raise TypeError(f"texts must be a list of strings, not one {type(texts).__name__}")
-    if isinstance(texts, (Mapping, Set)) or not isinstance(texts, Iterable):
-        raise TypeError(f"texts must be a list of strings, not {type(texts).__name__}")
-    checked = list(texts)
-    for i, text in enumerate(checked):
-        if not isinstance(text, str):
-            raise TypeError(
-                f"text {i} is not a string but {type(text).__name__}: {text!r:.100}. "
-                "Drop it, or give its text"
-            )
-    return checked
-
-
 def _rebuild(kind: type[Reranker], model: Any, options: ModelOptions) -> Reranker:
     return kind(model, **options.as_kwargs())
+
+
+def _rebuild_cascade(
+    kind: type[Reranker], stages: tuple[Reranker, ...], keep: Sequence[int]
+) -> Reranker:
+    return kind._cascade(stages, keep)
+
+
+def _stage(
+    model: str | os.PathLike[str] | Scorer | Reranker, options: Mapping[str, Any]
+) -> Reranker:
+    if not isinstance(model, Reranker):
+        return Reranker(model, **options)
+    ModelOptions(**options).refuse_unless_default(model)
+    return model

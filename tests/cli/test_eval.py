@@ -151,3 +151,13 @@ def test_a_file_of_questions_with_passages_is_data_too(call, tmp_path):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = figures(call("eval", "--data", path, "--first-stage", "given", "--json", "-"))
     assert found["systems"][0]["means"]["MRR@10"] == pytest.approx((1 + 1 / 4) / 2)
+
+
+def test_a_cascade_is_measured_beside_its_models(call, zoo, make, model):
+    cheap = make("bert_encoder")
+    found = figures(
+        call("eval", "--data", zoo, "--model", f"{cheap}>{model},keep=2", "--model", model,
+             "--top-k", 4, "--no-cost", "--json", "-")
+    )  # fmt: skip
+    names = [system["name"] for system in found["systems"]]
+    assert names == ["bm25", f"{cheap.name}>{model.name},keep=2", model.name]

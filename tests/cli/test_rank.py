@@ -40,9 +40,23 @@ def test_stdin_and_jsonl_give_the_same(call, model, texts, tmp_path):
     assert call("rank", "panda?", "-", *options, stdin=stdin).stdout == from_file.stdout
 
 
+def test_a_cascade_is_written_with_an_arrow(call, make, model, texts):
+    cheap = make("bert_encoder")
+    alone = json.loads(call("rank", "panda?", texts, "--model", model, "--json").stdout)
+    score_of = {hit["index"]: hit["score"] for hit in alone}
+    for keep, n_read in ((("--keep", 2), 2), ((), 4)):
+        done = call("rank", "panda?", texts, "--model", f"{cheap}>{model}", *keep, "--json")
+        hits = json.loads(done.stdout)
+        own = [hit["score"] for hit in hits[:n_read]]
+        assert own == pytest.approx([score_of[hit["index"]] for hit in hits[:n_read]], abs=1e-4)
+        assert sorted(hit["index"] for hit in hits) == [0, 1, 2, 3]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("--keep", "3"), "ValueError: --keep 3 is for a cascade"),
+        (("--model", "no/such>", "--keep", "0"), "ValueError: keep must be 1 or more"),
         (("--model", "no/such-folder-here"), "ModelLoadError: "),
         (("--threshold", "2"), "ValueError: threshold"),
         (("--top-n", "-1"), "ValueError: top_n"),

@@ -55,6 +55,19 @@ def alone(monkeypatch):
 # --- names and options ---
 
 
+def test_a_cascade_by_name_is_loaded_and_timed_here(bert, make, alone):
+    written = f"{make('bert_encoder')}>{bert},keep=9"
+    (system,) = evaluated([written], options=CPU, cost=True).models
+    assert system.name == f"{make('bert_encoder').name}>{bert.name},keep=9"
+    assert alone == []
+    assert system.cost.probe.one.calls > 0
+    assert system.cost.probe.rss_peak is None
+    # The encoder reads a question of 6 tokens and 10 texts, 9 of them go on to the other model.
+    encoder = evaluated([str(make("bert_encoder"))], options=CPU).models[0].cost.tokens_per_text
+    both = evaluated([str(bert)], options=CPU).models[0].cost.tokens_per_text
+    assert encoder < system.cost.tokens_per_text < encoder + both
+
+
 def test_a_model_by_name_beside_a_ready_one(bert, loader):
     written = f"{bert},max_length=20"
     found = evaluated([written, ready(bert, max_length=30), Oracle(PANDA)], options=CPU)

@@ -127,5 +127,40 @@ def test_a_value_out_of_range_is_refused_before_anything_is_loaded(written):
         candidates([f"model,{written}"])
 
 
+def test_a_cascade_is_written_with_its_keep():
+    written = ["a>b", "a > b, keep=7", "org/a>b>c,dtype=float32,keep=2"]
+    found = candidates(written, SHARED)
+    assert [one.keep for one in found] == [15, 7, 2]
+    assert [one.options.dtype for one in found] == ["auto", "auto", "float32"]
+    assert all(one.options.max_length == 99 for one in found)
+
+
+def test_a_cascade_is_loaded_and_named_by_its_folders(make):
+    cheap, strong = make("bert_encoder"), make("bert_reranker")
+    (one,) = candidates([f"{cheap}>{strong},max_length=77,keep=3"], ModelOptions(device="cpu"))
+    assert one.name == f"{cheap.name}>{strong.name},max_length=77,keep=3"
+    reranker = one.load()
+    assert reranker.name == f"{cheap} > {strong} (3)"
+    assert [stage.scorer.max_length for stage in reranker.model] == [77, 77]
+
+
+def test_a_folder_whose_name_holds_the_sign_is_a_folder(tmp_path):
+    (tmp_path / "a>b").mkdir()
+    (one,) = candidates([str(tmp_path / "a>b")])
+    assert (one.name, one.keep) == ("a>b", None)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "x", "", "1.5"])
+def test_a_bad_keep_is_named(value):
+    with pytest.raises(ValueError, match="is not a value of keep") as caught:
+        candidates([f"a>b,keep={value}"])
+    assert str(caught.value).startswith(f"{value!r} in 'a>b,keep={value}'")
+
+
+def test_a_single_model_has_no_keep():
+    with pytest.raises(ValueError, match="'keep=3' in 'a,keep=3' is not an option"):
+        candidates(["a,keep=3"])
+
+
 def test_no_models_are_no_candidates():
     assert candidates([]) == candidates({}) == []

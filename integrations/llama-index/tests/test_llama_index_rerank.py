@@ -257,6 +257,21 @@ def test_a_ready_reranker_is_used_as_it_is(overlap: Any, nodes: list[NodeWithSco
     assert len(overlap.calls) == 1
 
 
+async def test_a_cascade_is_a_ready_reranker(overlap: Any, nodes: list[NodeWithScore]) -> None:
+    class Shortest:
+        def score(self, query: str, texts: Sequence[str]) -> list[float]:
+            return [-float(len(text)) for text in texts]
+
+    # The two with most of the words are read by the second scorer, which likes the shorter one.
+    rerank = RagRerank(model=Reranker.cascade([overlap, Shortest()], keep=2), scores="raw")
+    hits = rerank.postprocess_nodes(nodes, query_str=QUERY)
+    assert ids(hits) == ["n3", "n1", "n0", "n2"]
+    scores = [hit.score or 0.0 for hit in hits]
+    assert scores[:2] == [-len("green blue cow"), -len("red green blue dog")]
+    assert scores == sorted(scores, reverse=True)
+    assert await rerank.apostprocess_nodes(nodes, query_str=QUERY) == hits
+
+
 def test_odd_texts_with_the_real_model(make_nodes: Any) -> None:
     odd = make_nodes("", "\ud800 lone", "a " * 500_000, "\x00\u202e\U0001f43c", "panda bear")
     with pytest.warns(TruncationWarning):

@@ -103,6 +103,15 @@ def test_a_picklable_scorer_is_pickled(nodes: list[NodeWithScore]) -> None:
         assert back.postprocess_nodes(nodes, query_str="q")[0].node_id == "n3"
 
 
+def test_a_cascade_is_pickled_and_refused_by_dumps(nodes: list[NodeWithScore]) -> None:
+    rerank = RagRerank(model=Reranker.cascade([Last(), Last()], keep=2), top_n=1)
+    back = pickle.loads(pickle.dumps(rerank))
+    assert back.model.name == "Last > Last (2)"
+    assert back.postprocess_nodes(nodes, query_str="q")[0].node_id == "n3"
+    with pytest.raises(ValueError, match="cannot be written as text"):
+        rerank.to_dict()
+
+
 def test_an_unpicklable_scorer_is_refused_not_replaced() -> None:
     class Local(Last):
         pass

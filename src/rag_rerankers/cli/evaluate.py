@@ -33,7 +33,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             help="What to rerank with; may be given again. Options of its own follow commas: "
-            "minilm-maxsim,dtype=float32. None: only the first stage is measured."
+            "minilm-maxsim,dtype=float32. A cascade: 'colbertv2>bge-reranker-v2-m3,keep=15'. "
+            "None: only the first stage is measured."
         ),
     ] = None,
     first_stage: Annotated[

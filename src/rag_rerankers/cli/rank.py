@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -22,6 +22,7 @@ from rag_rerankers.cli.screen import (
     stdout,
     visible,
 )
+from rag_rerankers.scorers.cascade import DEFAULT_KEEP, stage_names
 
 __all__ = ["rank"]
 
@@ -32,7 +33,17 @@ def rank(
         Path,
         typer.Argument(help="One text a line, or .jsonl objects with 'text'; - is stdin."),
     ] = Path("-"),
-    model: Annotated[str, typer.Option(help="Alias, hub id or folder.")] = "minilm-maxsim",
+    model: Annotated[
+        str,
+        typer.Option(
+            help="Alias, hub id or folder; or a cascade of them, the cheapest first: "
+            "'colbertv2>bge-reranker-v2-m3'."
+        ),
+    ] = "minilm-maxsim",
+    keep: Annotated[
+        int | None,
+        typer.Option(help="Texts that a cascade's later models read; 15 by default."),
+    ] = None,
     top_n: Annotated[int | None, typer.Option(help="Keep this many; all by default.")] = None,
     threshold: Annotated[float | None, typer.Option(help="Least relevance, 0..1.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
@@ -47,8 +58,9 @@ def rank(
         candidates = list(_read(texts))
         with stderr.status(f"loading {model}"):
             no_loading_bar()
-            reranker = Reranker(
+            reranker = _load(
                 model,
+                keep,
                 device=device,
                 dtype=dtype,
                 max_length=max_length,
@@ -57,6 +69,15 @@ def rank(
         with stderr.status(f"reranking {len(candidates)} texts"):
             hits = reranker.rank(query, candidates, top_n=top_n, threshold=threshold)
     _print_hits(hits, as_json=as_json)
+
+
+def _load(model: str, keep: int | None, **options: Any) -> Reranker:
+    stages = stage_names(model)
+    if stages:
+        return Reranker.cascade(stages, keep=DEFAULT_KEEP if keep is None else keep, **options)
+    if keep is not None:
+        raise ValueError(f"--keep {keep} is for a cascade ('cheap>strong'), not for {model!r}")
+    return Reranker(model, **options)
 
 
 def _read(path: Path) -> Iterator[str]:

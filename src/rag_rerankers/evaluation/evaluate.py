@@ -55,7 +55,8 @@ def evaluate(
     Args:
         data: A collection, or what :func:`load_collection` takes.
         models: What :class:`~rag_rerankers.Reranker` takes, a ready Reranker, or names to these;
-            a string may carry options (``"minilm-maxsim,dtype=float32"``).
+            a string may carry options (``"minilm-maxsim,dtype=float32"``) and be a cascade
+            (``"colbertv2>bge-reranker-v2-m3,keep=15"``).
         first_stage: ``"bm25"``, ``"dense"``, ``"given"``, a run file, or a :class:`Run`.
         top_k: Candidates per query.
         measures: Names that ir-measures knows, the main one first; by default
@@ -65,7 +66,7 @@ def evaluate(
         options: How to load models that are given by name.
         embedding: For ``"dense"``: an embedding of LangChain or LlamaIndex.
         cost: Also time small batches and read the memory, in a process of its own for each model
-            that is given by name.
+            that is given by name; of a cascade only the time, in this one.
         lenient: Count mistakes in the data and go on.
         progress: Shows how far it is.
 
@@ -207,7 +208,8 @@ def _reranked(
 ) -> tuple[Run, Cost | None]:
     sample = _sample(collection, run)
     probed: Probe | None = None
-    by_name = isinstance(candidate.model, (str, os.PathLike))
+    # A cascade's memory is that of its models together: each is measured alone.
+    by_name = isinstance(candidate.model, (str, os.PathLike)) and candidate.keep is None
     if cost and by_name and sample:
         # Before the model is loaded here: both at once might not fit.
         probed = probe_alone(os.fspath(candidate.model), candidate.options, sample)  # type: ignore[arg-type]

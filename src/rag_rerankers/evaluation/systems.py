@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from rag_rerankers.options import ModelOptions
 from rag_rerankers.reranker import Reranker
+from rag_rerankers.scorers.cascade import DEFAULT_KEEP, stage_names
 from rag_rerankers.types import Scorer
 
 __all__ = ["Candidate", "Model", "candidates"]
@@ -27,11 +28,13 @@ class Candidate:
         name: What it is called in tables.
         model: A name or folder, or something that is loaded already.
         options: How to load it.
+        keep: How many texts a cascade's later models read; None if it is a single model.
     """
 
     name: str
     model: Model
     options: ModelOptions
+    keep: int | None = None
 
     def load(self) -> Reranker:
         """The reranker.
@@ -41,6 +44,9 @@ class Candidate:
         """
         if isinstance(self.model, Reranker):
             return self.model
+        if self.keep is not None and isinstance(self.model, str):
+            stages = stage_names(self.model)
+            return Reranker.cascade(stages, keep=self.keep, **self.options.as_kwargs())
         return Reranker(self.model, **self.options.as_kwargs())
 
 
@@ -51,7 +57,8 @@ def candidates(
 
     Args:
         models: Models, or names to models. A string may carry options of its own:
-            ``"minilm-maxsim,dtype=float32,max_length=180"``.
+            ``"minilm-maxsim,dtype=float32,max_length=180"``, and may be a cascade:
+            ``"colbertv2>bge-reranker-v2-m3,keep=15"``.
         options: Those of all models that are loaded here.
 
     Raises:
@@ -86,8 +93,21 @@ def _candidate(name: str, model: Model, options: ModelOptions) -> Candidate:
         ready = not isinstance(model, os.PathLike)
         return Candidate(name, model, ModelOptions() if ready else options)
     model, *settings = model.split(",")
-    chosen: dict[str, Any] = dict(_setting(setting, name) for setting in settings)
-    return Candidate(name, model, replace(options, **chosen))
+    keep = DEFAULT_KEEP if stage_names(model) else None
+    chosen: dict[str, Any] = {}
+    for written in settings:
+        option, _, value = written.strip().partition("=")
+        if keep is not None and option == "keep":
+            keep = _keep(value, name)
+        else:
+            chosen.update([_setting(written, name)])
+    return Candidate(name, model, replace(options, **chosen), keep)
+
+
+def _keep(value: str, model: str) -> int:
+    if not value.isdecimal() or int(value) < 1:
+        raise ValueError(f"{value!r} in {model!r} is not a value of keep: give 1 or more")
+    return int(value)
 
 
 def _setting(written: str, model: str) -> tuple[str, object]:
@@ -120,4 +140,9 @@ def _name(model: Model) -> str:
 def _short_name(model: Model) -> str:
     """Of a local folder only its own name: tables are narrow."""
     name, comma, settings = _name(model).partition(",")
-    return (Path(name).resolve().name if Path(name).is_dir() else name) + comma + settings
+    stages = stage_names(name) if isinstance(model, str) else []
+    return ">".join(map(_last_part, stages or [name])) + comma + settings
+
+
+def _last_part(name: str) -> str:
+    return Path(name).resolve().name if Path(name).is_dir() else name

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -172,3 +173,18 @@ def test_a_ready_reranker_is_used_as_it_is(words: Any, documents: list[Document]
     assert rerank.model is reranker
     rerank.compress_documents(documents, QUERY)
     assert reranker.calls == 1
+
+
+async def test_a_cascade_is_a_ready_reranker(words: Any, documents: list[Document]) -> None:
+    class Shortest:
+        def score(self, query: str, texts: Sequence[str]) -> list[float]:
+            return [-float(len(text)) for text in texts]
+
+    # The two with most of the words are read by the second scorer, which likes the shorter one.
+    rerank = RagRerank(model=Reranker.cascade([words, Shortest()], keep=2), scores="raw")
+    result = rerank.compress_documents(documents, QUERY)
+    assert ids(result) == ["two", "three", "one", "zero"]
+    scores = [document.metadata["relevance_score"] for document in result]
+    assert scores[:2] == [-len("green blue"), -len("blue green red paint")]
+    assert scores == sorted(scores, reverse=True)
+    assert await rerank.acompress_documents(documents, QUERY) == result

@@ -1,0 +1,40 @@
+"""What may be ranked: one query, and a list of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Set
+
+__all__ = ["check_query", "check_texts"]
+
+
+def check_query(query: object) -> None:
+    """Refuse a query that is missing or not a string.
+
+    Raises:
+        ValueError: It is None.
+        TypeError: It is anything else but a string.
+    """
+    if query is None:
+        raise ValueError("the query is missing (None): give the question as a string")
+    if not isinstance(query, str):
+        raise TypeError(f"the query must be a string, not {type(query).__name__}: {query!r:.100}")
+
+
+def check_texts(texts: object) -> list[str]:
+    """Return the texts as a list.
+
+    Raises:
+        TypeError: Not an iterable of strings; the message names the first bad index.
+    """
+    if isinstance(texts, (str, bytes)):
+        raise TypeError(f"texts must be a list of strings, not one {type(texts).__name__}")
+    if isinstance(texts, (Mapping, Set)) or not isinstance(texts, Iterable):
+        raise TypeError(f"texts must be a list of strings, not {type(texts).__name__}")
+    checked = list(texts)
+    for i, text in enumerate(checked):
+        if not isinstance(text, str):
+            raise TypeError(
+                f"text {i} is not a string but {type(text).__name__}: {text!r:.100}. "
+                "Drop it, or give its text"
+            )
+    return checked
