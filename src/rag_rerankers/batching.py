@@ -1,17 +1,35 @@
-"""Length-sorted batches under a token budget."""
+"""Length-sorted batches under a token budget, from what all callers want computed.
+
+Callers that are there at the same time share forward passes: a batch is filled from the oldest
+request on, and goes on into the next ones while the token budget lasts. Who has had a good share
+goes to the back of the queue, so that ten thousand texts do not hold up ten.
+
+Nothing in here locks: whoever runs the batches does (:mod:`rag_rerankers.engine.lanes`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
-__all__ = ["longest_first", "take_batch"]
+from rag_rerankers.tokenization import TokenSequence
+
+__all__ = ["After", "Part", "Queue", "Request", "longest_first"]
+
+After = Callable[[list[int], Any], Any]
+"""What is made of a batch: indices into the caller's sequences, and their output."""
+
+_TURN = 4
+"""Batches' worth of tokens after which a request lets the others go first."""
 
 
 def longest_first(lengths: Sequence[int]) -> list[int]:
     """Indices by falling length; equal lengths keep their order.
 
     The longest batch comes first, so that a budget which is too large fails at once and not
-    after minutes of work.
+    after minutes of work, and so that the last batches are small and lanes end together.
 
     Example:
         >>> longest_first([3, 9, 3, 5])
@@ -20,42 +38,131 @@ def longest_first(lengths: Sequence[int]) -> list[int]:
     return sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
 
 
-def take_batch(
-    lengths: Sequence[int],
-    order: Sequence[int],
-    start: int,
-    budget: int,
-    *,
-    padded: bool,
-    equal: bool = False,
-) -> list[int]:
-    """The next batch: as many sequences as the token budget holds, at least one.
+class Request:
+    """One caller's sequences.
 
     Args:
+        sequences: What to run.
+        after: Applied to each batch's output on the thread that computed it.
+        lock: Guards everything; what waits for results waits on it.
+
+    Attributes:
         lengths: Tokens of each sequence.
-        order: Indices into ``lengths``, longest first.
-        start: Position in ``order`` to begin at.
-        budget: Tokens in one batch at most.
-        padded: Count every sequence as long as the longest in its batch, which is what a padded
-            forward pass computes.
-        equal: Only sequences of one length share a batch.
-
-    Returns:
-        Indices into ``lengths``.
-
-    Example:
-        >>> take_batch([3, 9, 3, 5], [1, 3, 0, 2], 1, 11, padded=False)
-        [3, 0, 2]
-        >>> take_batch([3, 9, 3, 5], [1, 3, 0, 2], 1, 11, padded=True)
-        [3, 0]
-        >>> take_batch([3, 9, 3, 5], [1, 3, 0, 2], 2, 11, padded=True, equal=True)
-        [0, 2]
+        waiting: Indices not yet taken, longest first.
+        ready: Results not yet fetched: indices, and what ``after`` made of them.
+        undelivered: Sequences whose result has not been fetched.
+        held: Tokens taken whose results have not been fetched.
+        error: What went wrong, if something did.
     """
-    batch = [order[start]]
-    used = longest = lengths[order[start]]
-    for index in order[start + 1 :]:
-        used += longest if padded else lengths[index]
-        if used > budget or (equal and lengths[index] != longest):
-            break
-        batch.append(index)
-    return batch
+
+    def __init__(self, sequences: Sequence[TokenSequence], after: After, lock: threading.Lock):
+        self.sequences = sequences
+        self.after = after
+        self.lengths = [len(sequence.ids) for sequence in sequences]
+        self.waiting = deque(longest_first(self.lengths))
+        self.tokens_waiting = sum(self.lengths)
+        self.ready: deque[tuple[list[int], Any]] = deque()
+        self.undelivered = len(sequences)
+        self.held = 0
+        self.turn = 0
+        self.error: BaseException | None = None
+        self.news = threading.Condition(lock)
+
+    def tokens(self, indices: Sequence[int]) -> int:
+        """Tokens of these sequences."""
+        return sum(self.lengths[index] for index in indices)
+
+    def deliver(self, indices: list[int], result: Any) -> None:
+        """Hand a result over."""
+        self.ready.append((indices, result))
+        self.news.notify_all()
+
+    def fail(self, error: BaseException) -> None:
+        """Hand an error over; what waits is not computed any more."""
+        self.error = error
+        self.waiting.clear()
+        self.tokens_waiting = 0
+        self.news.notify_all()
+
+    def put_back(self, indices: list[int]) -> None:
+        """What was taken, but could not be computed."""
+        self.waiting.extendleft(reversed(indices))
+        self.tokens_waiting += self.tokens(indices)
+        self.held -= self.tokens(indices)
+
+
+class Part(NamedTuple):
+    """One request's share of a batch: indices into its sequences."""
+
+    request: Request
+    indices: list[int]
+
+
+class Queue:
+    """The requests that still have something to compute, in the order of their turn."""
+
+    def __init__(self) -> None:
+        self._requests: deque[Request] = deque()
+
+    def add(self, request: Request) -> None:
+        """A new request, behind all others."""
+        self._requests.append(request)
+
+    def remove(self, request: Request) -> None:
+        """Its caller has gone, or has everything."""
+        if request in self._requests:
+            self._requests.remove(request)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._requests.clear()
+
+    def pending(self, most_held: int) -> tuple[int, int]:
+        """Tokens that could be computed now, and the longest sequence among them."""
+        open_ = list(self._open(most_held))
+        longest = max((request.lengths[request.waiting[0]] for request in open_), default=0)
+        return sum(request.tokens_waiting for request in open_), longest
+
+    def take(self, budget: int, most_held: int, *, padded: bool, equal: bool) -> list[Part]:
+        """The next batch: as many sequences as the token budget holds, at least one.
+
+        Args:
+            budget: Tokens in the batch at most.
+            most_held: Results that a caller may leave unfetched, in tokens: memory does not grow
+                with the number of texts, even if the caller is slow.
+            padded: Count every sequence as long as the longest in the batch, which is what a
+                padded forward pass computes.
+            equal: Only sequences of one length share a batch.
+
+        Returns:
+            Who gets what, oldest first; empty if there is nothing to do.
+        """
+        parts: list[Part] = []
+        longest = used = number = 0
+        for request in list(self._open(most_held)):
+            taken: list[int] = []
+            while request.waiting:
+                length = request.lengths[request.waiting[0]]
+                top = max(longest, length)
+                size = top * (number + 1) if padded else used + length
+                if number and (size > budget or (equal and length != longest)):
+                    break
+                longest, used, number = top, used + length, number + 1
+                taken.append(request.waiting.popleft())
+            if taken:
+                tokens = request.tokens(taken)
+                request.tokens_waiting -= tokens
+                request.held += tokens
+                request.turn += tokens
+                parts.append(Part(request, taken))
+            if used >= budget:
+                break
+        for request, _ in parts:
+            if request.turn >= _TURN * budget:
+                request.turn = 0
+                self._requests.remove(request)
+                self._requests.append(request)
+        return parts
+
+    def _open(self, most_held: int) -> Iterator[Request]:
+        return (r for r in self._requests if r.waiting and r.held <= most_held)

@@ -7,7 +7,7 @@ from typing import Any
 
 __all__ = ["DTYPES", "LONG_DOCUMENTS", "ModelOptions"]
 
-DTYPES = ("auto", "float32", "bfloat16", "float16")
+DTYPES = ("auto", "float32", "bfloat16", "float16", "int8")
 LONG_DOCUMENTS = ("truncate", "max_passage")
 
 

@@ -17,7 +17,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
-__all__ = ["PACKED_ATTENTION", "PackedLayout", "packed_attention"]
+__all__ = ["PACKED_ATTENTION", "PackedLayout", "attend", "packed_attention", "to_device"]
 
 PACKED_ATTENTION = "rag_rerankers_packed"
 
@@ -43,7 +43,15 @@ class PackedLayout:
         """Lay out sequences of these lengths end to end."""
         starts = torch.zeros(len(lengths) + 1, dtype=torch.int32)
         starts[1:] = torch.tensor(lengths, dtype=torch.int32).cumsum(0)
-        return cls(tuple(lengths), tuple(attended), starts.to(device, non_blocking=True))
+        return cls(tuple(lengths), tuple(attended), to_device(starts, device))
+
+
+def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Copy to the model's device; to a GPU without waiting for what it still computes."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    # Only from page-locked memory is such a copy asynchronous.
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def packed_attention(
@@ -73,25 +81,48 @@ def packed_attention(
     Returns:
         Shape (1, tokens, heads, dim), and None in place of the weights.
     """
-    whole = packed_layout.lengths == packed_layout.attended
+    rows = (states[0].transpose(0, 1) for states in (query, key, value))
+    return attend(*rows, layout=packed_layout, scaling=scaling, window=sliding_window)[None], None
+
+
+def attend(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    *,
+    layout: PackedLayout,
+    scaling: float | None = None,
+    window: int | None = None,
+) -> torch.Tensor:
+    """Attention within each sequence.
+
+    Args:
+        query: Shape (tokens, heads, dim).
+        key: Shape as ``query``, perhaps with fewer heads.
+        value: Shape as ``key``.
+        layout: Where the sequences lie.
+        scaling: Factor on the products; None for ``1 / sqrt(dim)``.
+        window: A token sees only tokens at a distance below this.
+
+    Returns:
+        Shape as ``query``.
+    """
+    whole = layout.lengths == layout.attended
     if query.is_cuda and whole and query.dtype in (torch.float16, torch.bfloat16):
-        return _fused(query, key, value, packed_layout, scaling, sliding_window), None
-    parts = []
+        return _fused(query, key, value, layout, scaling, window)
+    out = torch.empty(query.shape, dtype=query.dtype, device=query.device)
     start = 0
-    pairs = zip(packed_layout.lengths, packed_layout.attended, strict=True)
     # Batches are sorted by length: neighbours of equal length share one call.
-    for (length, attended), group in groupby(pairs):
-        count = sum(1 for _ in group)
+    for (length, attended), group in groupby(zip(layout.lengths, layout.attended, strict=True)):
+        rows = slice(start, start + length * sum(1 for _ in group))
         q, k, v = (
-            states[0, :, start : start + count * length]
-            .unflatten(1, (count, length))
-            .transpose(0, 1)
+            states[rows].unflatten(0, (-1, length)).transpose(1, 2)
             for states in (query, key, value)
         )
         near = None
-        if sliding_window is not None and length > sliding_window:
+        if window is not None and length > window:
             at = torch.arange(length, device=query.device)
-            near = ((at[:, None] - at[None, :]).abs() < sliding_window)[:, :attended]
+            near = ((at[:, None] - at[None, :]).abs() < window)[:, :attended]
         part = scaled_dot_product_attention(
             q,
             k[:, :, :attended],
@@ -100,9 +131,9 @@ def packed_attention(
             scale=scaling,
             enable_gqa=key.shape[1] != query.shape[1],
         )
-        parts.append(part.transpose(1, 2).flatten(0, 1))
-        start += count * length
-    return torch.cat(parts)[None], None
+        out[rows] = part.transpose(1, 2).flatten(0, 1)
+        start = rows.stop
+    return out
 
 
 def _fused(
@@ -111,17 +142,17 @@ def _fused(
     value: torch.Tensor,
     layout: PackedLayout,
     scaling: float | None,
-    sliding_window: int | None,
+    window: int | None,
 ) -> torch.Tensor:
     # One kernel for all sequences; public in torch since 2.10.
     from torch.nn.attention.varlen import varlen_attn
 
     longest = max(layout.lengths)
-    reach = -1 if sliding_window is None else sliding_window - 1
+    reach = -1 if window is None else window - 1
     out = varlen_attn(
-        query[0].transpose(0, 1).contiguous(),
-        key[0].transpose(0, 1).contiguous(),
-        value[0].transpose(0, 1).contiguous(),
+        query,
+        key,
+        value,
         layout.starts,
         layout.starts,
         longest,
@@ -131,7 +162,7 @@ def _fused(
         enable_gqa=key.shape[1] != query.shape[1],
     )
     assert isinstance(out, torch.Tensor)
-    return out[None]
+    return out
 
 
 def _no_mask(*_: Any, **__: Any) -> None:

@@ -10,6 +10,7 @@ _DTYPES = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
+    "int8": torch.int8,
 }
 
 
@@ -60,6 +61,8 @@ def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
     ``"auto"`` is bfloat16 where the hardware multiplies it natively, else float16 on CUDA and
     float32 elsewhere: emulated half precision on a CPU is slower than float32.
     """
+    if dtype == "int8":
+        _check_int8(device)
     if dtype != "auto":
         return _DTYPES[dtype]
     if device.type == "cuda":
@@ -68,6 +71,21 @@ def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
     if device.type == "cpu" and cpu_has_bfloat16():
         return torch.bfloat16
     return torch.float32
+
+
+def _check_int8(device: torch.device) -> None:
+    from rag_rerankers.engine.linear import int8_is_there
+
+    if device.type != "cpu":
+        raise ValueError(
+            f"dtype 'int8' is for the CPU, not for {device}: use 'bfloat16' or 'float16' there, "
+            "or device='cpu'"
+        )
+    if not int8_is_there():
+        raise ValueError(
+            f"dtype 'int8' needs oneDNN, which torch {torch.__version__} does not have on this "
+            "machine: use 'float32' or 'bfloat16'"
+        )
 
 
 def cpu_has_bfloat16() -> bool:

@@ -13,7 +13,9 @@ import torch
 from transformers import PreTrainedModel
 
 from rag_rerankers.engine.attention import PACKED_ATTENTION
+from rag_rerankers.engine.encoder import FusedEncoder
 from rag_rerankers.engine.heads import HEADS, Head, keep_head_in_float32
+from rag_rerankers.engine.linear import quantize_modules
 from rag_rerankers.engine.runners import PackedRunner, PaddedRunner, Runner
 from rag_rerankers.quiet import quiet_transformers
 from rag_rerankers.tokenization import TokenSequence
@@ -26,6 +28,8 @@ logger = logging.getLogger(__name__)
 _HIDDEN_TOLERANCE = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 6e-2}
 # A logit adds up rounding of the whole model; a wrong head is off by its whole size.
 _LOGIT_TOLERANCE = {torch.float32: 1e-4, torch.float16: 5e-2, torch.bfloat16: 1.5e-1}
+# Rounding to 8 bits moves hidden states by a few per cent; more says that it does not work.
+_INT8_TOLERANCE = 0.25
 # Logits near 0 are compared with this instead of with themselves.
 _LOGIT_SIZE = {torch.float32: 1e-3, torch.float16: 1e-1, torch.bfloat16: 1e-1}
 
@@ -36,47 +40,100 @@ def choose_runner(
     wrap: Callable[[Sequence[int]], TokenSequence] = TokenSequence,
     *,
     with_logits: bool,
+    int8: bool = False,
 ) -> Runner:
     """Return the fastest runner that gives the model's own numbers.
 
     Args:
         model: A loaded model in evaluation mode on its device. Its attention is switched to the
-            packed one if that works.
+            packed one if that works and is needed.
         pad_id: Id to fill padded rows with.
         wrap: Puts special tokens around ids.
         with_logits: Whether the logits are wanted (a cross-encoder) or the hidden states.
+        int8: Multiply in int8. The model's own linear layers are given up for that.
 
     Returns:
         A packed runner if the model can run packed; else a padded one, which keeps lengths apart
         if padding changes the results.
+
+    Raises:
+        ValueError: The model's numbers do not survive int8.
     """
     padded = PaddedRunner(model, pad_id)
     batch = list(_sequences(model, wrap, partly_hidden=not with_logits))
-    own_attention = model.config._attn_implementation
     run = padded.logits if with_logits else padded.hidden
     with torch.inference_mode():
         alone = torch.cat([run([row]) for row in batch])
+        hidden = torch.cat([padded.hidden([row]) for row in batch]) if with_logits else alone
+        runner: Runner | None = _packed(model, batch, alone, hidden, with_logits=with_logits)
+        if runner is None:
+            runner = _padded(model, pad_id, batch, alone, with_logits=with_logits)
+        if int8:
+            runner = _in_int8(model, runner)
+            states = torch.cat([runner.hidden([row]) for row in batch])
+            if not _difference(states, hidden) <= _INT8_TOLERANCE:
+                raise ValueError(
+                    f"dtype='int8' changes what {type(model).__name__} computes by "
+                    f"{_difference(states, hidden):.0%}: use 'float32' or 'bfloat16' for it"
+                )
+    return runner
+
+
+def _packed(
+    model: PreTrainedModel,
+    batch: list[TokenSequence],
+    alone: torch.Tensor,
+    hidden: torch.Tensor,
+    *,
+    with_logits: bool,
+) -> PackedRunner | None:
+    """The packed runner that reproduces the model, if one does: our own layers, or the model's."""
+    own_attention = model.config._attn_implementation
+
+    def fused() -> FusedEncoder | None:
+        return FusedEncoder(model)
+
+    def registered() -> FusedEncoder | None:
+        with quiet_transformers():
+            model.set_attn_implementation(PACKED_ATTENTION)
+        return None
+
+    def attempt(make: Callable[[], FusedEncoder | None]) -> PackedRunner | None:
         try:
-            hidden = torch.cat([padded.hidden([row]) for row in batch]) if with_logits else alone
-            with quiet_transformers():
-                model.set_attn_implementation(PACKED_ATTENTION)
-            runner = PackedRunner(model)
-            if _same_hidden(runner.hidden(batch), hidden, model.dtype):
-                if not with_logits:
-                    return runner
-                head = _best_head(model, batch, alone)
-                if head is not None:
-                    return PackedRunner(model, head)
+            encoder = make()
+            runner = PackedRunner(model, encoder=encoder)
+            if not _same_hidden(runner.hidden(batch), hidden, model.dtype):
+                return None
+            if not with_logits:
+                return runner
+            head = _best_head(model, batch, alone, encoder)
+            return None if head is None else PackedRunner(model, head, encoder)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
             # Whatever goes wrong here only says that this architecture is not made for it.
             logger.debug("%s cannot run packed: %s", type(model).__name__, error, exc_info=True)
-        with quiet_transformers():
-            model.set_attn_implementation(own_attention)
-        together = run(batch)
-    same = _same_logits if with_logits else _same_hidden
-    leaks = not same(together, alone, model.dtype)
+            return None
+
+    runner = attempt(fused) or attempt(registered)
+    if runner is not None:
+        return runner
+    with quiet_transformers():
+        model.set_attn_implementation(own_attention)
+    return None
+
+
+def _padded(
+    model: PreTrainedModel,
+    pad_id: int,
+    batch: list[TokenSequence],
+    alone: torch.Tensor,
+    *,
+    with_logits: bool,
+) -> PaddedRunner:
+    padded = PaddedRunner(model, pad_id)
+    together = (padded.logits if with_logits else padded.hidden)(batch)
+    leaks = not (_same_logits if with_logits else _same_hidden)(together, alone, model.dtype)
     logger.info(
         "%s runs padded%s: its own code does not allow packing",
         type(model).__name__,
@@ -87,11 +144,26 @@ def choose_runner(
     return PaddedRunner(model, pad_id, equal_lengths=leaks)
 
 
+def _in_int8(model: PreTrainedModel, runner: Runner) -> Runner:
+    """The same runner with its products in int8; float weights that it replaces are freed."""
+    if isinstance(runner, PackedRunner) and runner.encoder is not None:
+        encoder = FusedEncoder(model, int8=True)
+        runner.encoder.release()
+        runner.encoder = encoder
+    else:
+        quantize_modules(model.base_model)
+    return runner
+
+
+def _difference(got: torch.Tensor, expected: torch.Tensor) -> float:
+    """Relative to the size of what is expected."""
+    return float((got.float() - expected.float()).norm() / expected.float().norm())
+
+
 def _same_hidden(got: torch.Tensor, expected: torch.Tensor, dtype: torch.dtype) -> bool:
     if got.shape != expected.shape:
         return False
-    difference = (got.float() - expected.float()).norm() / expected.float().norm()
-    return bool(difference <= _HIDDEN_TOLERANCE[dtype])  # False for NaN as well
+    return _difference(got, expected) <= _HIDDEN_TOLERANCE[dtype]  # False for NaN as well
 
 
 def _same_logits(got: torch.Tensor, expected: torch.Tensor, dtype: torch.dtype) -> bool:
@@ -106,14 +178,17 @@ def _logit_difference(got: torch.Tensor, expected: torch.Tensor, dtype: torch.dt
 
 
 def _best_head(
-    model: PreTrainedModel, batch: list[TokenSequence], expected: torch.Tensor
+    model: PreTrainedModel,
+    batch: list[TokenSequence],
+    expected: torch.Tensor,
+    encoder: FusedEncoder | None,
 ) -> Head | None:
     """The head whose logits come closest to the model's own, if that is close enough."""
     best: Head | None = None
     least = _LOGIT_TOLERANCE[model.dtype]
     for head in HEADS:
         try:
-            got = PackedRunner(model, head).logits(batch)
+            got = PackedRunner(model, head, encoder).logits(batch)
         except torch.OutOfMemoryError:
             raise
         except (AttributeError, TypeError, RuntimeError) as error:

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import torch
 from transformers import PreTrainedModel
 
-from rag_rerankers.engine.attention import PackedLayout
+from rag_rerankers.engine.attention import PackedLayout, to_device
+from rag_rerankers.engine.encoder import FusedEncoder
 from rag_rerankers.engine.heads import Head, HeadModules
 from rag_rerankers.tokenization import TokenSequence
 
@@ -98,21 +99,28 @@ class PaddedRunner:
         if self._takes_types and any(row.type_ids for row in batch):
             inputs["token_type_ids"] = types
         device = self._model.device
-        return {name: value.to(device) for name, value in inputs.items()}, real.to(device)
+        on_device = {name: to_device(value, device) for name, value in inputs.items()}
+        return on_device, to_device(real, device)
 
 
 class PackedRunner:
     """The fast way: all sequences end to end in one row.
 
     Args:
-        model: A model whose attention is set to ``PACKED_ATTENTION``.
+        model: A model; without ``encoder`` its attention is set to ``PACKED_ATTENTION``.
         head: How its logits come from the hidden states; None for a model without logits.
+        encoder: Runs the model's layers in its place, if it is of a family that can be.
     """
 
     padded = False
     equal_lengths = False
 
-    def __init__(self, model: PreTrainedModel, head: Head | None = None) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        head: Head | None = None,
+        encoder: FusedEncoder | None = None,
+    ) -> None:
         self._body = model.base_model
         self._device = model.device
         self._first_position = first_position(model)
@@ -120,6 +128,7 @@ class PackedRunner:
         self._takes_types = _takes_types(model.base_model)
         self._head = head
         self._head_modules = None if head is None else HeadModules(model)
+        self.encoder = encoder
 
     def hidden(self, batch: Sequence[TokenSequence]) -> torch.Tensor:
         return self._run(batch)[0]
@@ -142,10 +151,10 @@ class PackedRunner:
                 list(chain.from_iterable(row.type_ids or [0] * len(row.ids) for row in batch))
             )
         layout = PackedLayout.of(lengths, [row.n_attended for row in batch], self._device)
-        states: torch.Tensor = self._body(
-            **{name: row[None].to(self._device) for name, row in inputs.items()},
-            packed_layout=layout,
-        ).last_hidden_state
+        inputs = {name: to_device(row[None], self._device) for name, row in inputs.items()}
+        if self.encoder is not None:
+            return self.encoder(layout, **inputs), layout
+        states: torch.Tensor = self._body(**inputs, packed_layout=layout).last_hidden_state
         return states[0], layout
 
     def _positions_around_padding(self, ids: torch.Tensor, lengths: list[int]) -> torch.Tensor:

@@ -77,6 +77,7 @@ class CrossEncoderScorer:
             ModelLoadError: It has more than one label, or lacks weights.
             ValueError: ``max_length`` is more than the model can read.
         """
+        import torch
         from transformers import AutoModelForSequenceClassification
 
         config = load_config(folder)
@@ -86,7 +87,10 @@ class CrossEncoderScorer:
                 "A classifier (NLI, sentiment, ...) does not rank"
             )
         tokenizer = load_tokenizer(folder)
-        model = load_model(AutoModelForSequenceClassification, folder, device, dtype)
+        int8 = dtype == torch.int8
+        model = load_model(
+            AutoModelForSequenceClassification, folder, device, torch.float32 if int8 else dtype
+        )
         limit = position_capacity(model)
         template = PairTemplate.of(tokenizer)
         engine = Engine(
@@ -95,6 +99,7 @@ class CrossEncoderScorer:
             with_logits=True,
             batch_tokens=batch_tokens,
             wrap=lambda ids: template.join(ids[:2], ids[2:]),
+            int8=int8,
         )
         return cls(
             engine,
@@ -117,7 +122,7 @@ class CrossEncoderScorer:
         warn_if_cut(passages, room, n_query, self.query_length)
         pairs = [self._template.join(query_ids, passage) for passage in passages.ids]
         logits = [0.0] * len(pairs)
-        for indices, batch in self.engine.run(pairs):
+        for indices, batch in self.engine.run(pairs, lambda _, output: output):
             for index, logit in zip(indices, batch.tolist(), strict=True):
                 logits[index] = logit
         return best_per_document(logits, passages)

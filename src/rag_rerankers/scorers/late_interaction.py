@@ -19,10 +19,6 @@ from rag_rerankers.windows import best_per_document, split_documents, warn_if_cu
 
 __all__ = ["LateInteractionScorer"]
 
-# All candidates are scored in one operation; only thousands of them are scored in parts, so that
-# memory does not grow with their number.
-_VECTORS_AT_ONCE = 65536
-
 
 class LateInteractionScorer:
     """Scores by MaxSim over token vectors, as colbert-ai does.
@@ -79,7 +75,8 @@ class LateInteractionScorer:
         config = load_config(folder)
         layout = detect_layout(folder, getattr(config, "architectures", None) or [])
         tokenizer = load_tokenizer(folder)
-        model = load_model(AutoModel, folder, device, dtype)
+        int8 = dtype == torch.int8
+        model = load_model(AutoModel, folder, device, torch.float32 if int8 else dtype)
         recipe = read_recipe(
             layout, folder, tokenizer, max_length=max_length, limit=position_capacity(model)
         )
@@ -90,6 +87,7 @@ class LateInteractionScorer:
             with_logits=False,
             batch_tokens=batch_tokens,
             wrap=recipe.document_sequence,
+            int8=int8,
         )
         return cls(engine, TextTokenizer(tokenizer), recipe, projection, long_documents)
 
@@ -105,11 +103,14 @@ class LateInteractionScorer:
         warn_if_cut(passages, room, n_query, query_room)
         query_vectors = self._encode_query(query_ids)
         sequences = [self.recipe.document_sequence([*prompt, *ids]) for ids in passages.ids]
+
+        def compare(indices: list[int], states: torch.Tensor) -> torch.Tensor:
+            vectors, lengths = self._vectors([sequences[i] for i in indices], states, side)
+            return maxsim(query_vectors, vectors, lengths)
+
         scores = [0.0] * len(sequences)
-        for indices, vectors, lengths in _grouped(self._encode(sequences, side)):
-            for index, score in zip(
-                indices, maxsim(query_vectors, vectors, lengths).tolist(), strict=True
-            ):
+        for indices, batch in self.engine.run(sequences, compare):
+            for index, score in zip(indices, batch.tolist(), strict=True):
                 scores[index] = score
         if self.recipe.mean:
             scores = [score / len(query_vectors) for score in scores]
@@ -142,49 +143,32 @@ class LateInteractionScorer:
         return rows[0][:n_prompt], [row[n_prompt:] for row in rows]
 
     def _encode_query(self, ids: Sequence[int]) -> torch.Tensor:
-        sequence = self.recipe.query_sequence(ids)
-        ((_, vectors, _),) = self._encode([sequence], self.recipe.query)
+        ((_, (vectors, _)),) = self._encode([self.recipe.query_sequence(ids)], self.recipe.query)
         return vectors
 
     def _encode(
         self, sequences: Sequence[TokenSequence], side: Side
-    ) -> Iterator[tuple[list[int], torch.Tensor, list[int]]]:
-        """Vectors of each batch: indices, vectors end to end, how many each sequence has."""
-        skip = side.skip
-        for indices, states in self.engine.run(sequences):
-            lengths = [len(sequences[i].ids) for i in indices]
-            if skip:
-                kept = [_kept(sequences[i].ids, skip) for i in indices]
-                lengths = [sum(row) for row in kept]
-                flat = torch.tensor([keep for row in kept for keep in row], device=states.device)
-                states = states[flat]
-            with torch.inference_mode():
-                yield (
-                    indices,
-                    project(states, self._projection, normalize=self.recipe.normalize),
-                    lengths,
-                )
+    ) -> Iterator[tuple[list[int], tuple[torch.Tensor, list[int]]]]:
+        """Vectors of each batch: indices; vectors end to end, how many each sequence has."""
+        return self.engine.run(
+            sequences,
+            lambda indices, states: self._vectors([sequences[i] for i in indices], states, side),
+        )
+
+    def _vectors(
+        self, sequences: Sequence[TokenSequence], states: torch.Tensor, side: Side
+    ) -> tuple[torch.Tensor, list[int]]:
+        """Vectors that are compared, end to end, and how many each sequence has."""
+        lengths = [len(sequence.ids) for sequence in sequences]
+        if side.skip:
+            kept = [_kept(sequence.ids, side.skip) for sequence in sequences]
+            lengths = [sum(row) for row in kept]
+            flat = torch.tensor([keep for row in kept for keep in row], device=states.device)
+            states = states[flat]
+        return project(states, self._projection, normalize=self.recipe.normalize), lengths
 
 
 def _kept(ids: Sequence[int], skip: frozenset[int]) -> list[bool]:
     kept = [id_ not in skip for id_ in ids]
     # Without special tokens a text may be punctuation only; one vector is left to compare.
     return kept if any(kept) else [True, *kept[1:]]
-
-
-def _grouped(
-    batches: Iterator[tuple[list[int], torch.Tensor, list[int]]],
-) -> Iterator[tuple[list[int], torch.Tensor, list[int]]]:
-    """Join batches until there are enough vectors for one large operation."""
-    indices: list[int] = []
-    vectors: list[torch.Tensor] = []
-    lengths: list[int] = []
-    for batch_indices, batch_vectors, batch_lengths in batches:
-        indices += batch_indices
-        vectors.append(batch_vectors)
-        lengths += batch_lengths
-        if sum(lengths) >= _VECTORS_AT_ONCE:
-            yield indices, torch.cat(vectors), lengths
-            indices, vectors, lengths = [], [], []
-    if indices:
-        yield indices, torch.cat(vectors), lengths

@@ -1,0 +1,144 @@
+"""BERT's family with fewer and larger steps than its own code takes.
+
+BERT, RoBERTa, XLM-R, CamemBERT and ELECTRA name their parts alike: the weights are taken out and
+run as one loop over packed rows, where query, key and value are one product and sums happen in
+place. Whether a model really is built like that is not read off its name: the probe compares the
+numbers, see :func:`rag_rerankers.engine.probe.choose_runner`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn.functional import gelu, layer_norm
+from transformers import PreTrainedModel
+
+from rag_rerankers.engine.attention import PackedLayout, attend
+from rag_rerankers.engine.linear import FloatLinear, Int8Linear, Linear
+
+__all__ = ["FusedEncoder"]
+
+_GELU_LOWEST = -0.17
+"""GELU's minimum is -0.16997."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Norm:
+    """A layer norm's weights."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+    eps: float
+
+    @classmethod
+    def of(cls, module: Any) -> _Norm:
+        return cls(module.weight.detach(), module.bias.detach(), float(module.eps))
+
+    def __call__(self, states: torch.Tensor) -> torch.Tensor:
+        return layer_norm(states, self.weight.shape, self.weight, self.bias, self.eps)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Layer:
+    """One layer's parts, in the order of their use."""
+
+    qkv: Linear
+    attended: Linear
+    attention_norm: _Norm
+    widen: Linear
+    activation: Callable[[torch.Tensor], torch.Tensor]
+    narrow: Linear
+    norm: _Norm
+
+
+class FusedEncoder:
+    """Runs the embeddings and layers of a model over packed rows.
+
+    Args:
+        model: A model of BERT's family, on its device, in its dtype. Its query, key and value
+            weights become views of one tensor; it goes on working.
+        int8: Multiply in int8. The model's own weights are left alone until :meth:`release`.
+
+    Raises:
+        AttributeError, TypeError: The model is not built like that.
+    """
+
+    def __init__(self, model: PreTrainedModel, *, int8: bool = False) -> None:
+        body: Any = model.base_model
+        if hasattr(body, "embeddings_project") or body.encoder.layer is None:
+            raise AttributeError(f"{type(body).__name__} has steps between embeddings and layers")
+        self._body = body
+        self._embeddings: Any = body.embeddings
+        kind = Int8Linear if int8 else FloatLinear
+        self._layers = [_read(layer, kind) for layer in body.encoder.layer]
+        attention = body.encoder.layer[0].attention.self
+        self._heads = int(attention.num_attention_heads)
+
+    def __call__(
+        self, layout: PackedLayout, input_ids: torch.Tensor, **inputs: torch.Tensor
+    ) -> torch.Tensor:
+        """Last hidden states, shape (tokens, width).
+
+        Args:
+            layout: Where the sequences lie.
+            input_ids: Shape (1, tokens).
+            **inputs: What else the embeddings take: position ids, segment ids.
+        """
+        states: torch.Tensor = self._embeddings(input_ids=input_ids, **inputs)[0]
+        for layer in self._layers:
+            qkv = layer.qkv(states).unflatten(1, (3, self._heads, -1))
+            query, key, value = qkv.transpose(1, 2).unbind(2)
+            context = attend(query, key, value, layout=layout)
+            states = layer.attention_norm(layer.attended(context.flatten(1)).add_(states))
+            wide = layer.activation(layer.widen(states))
+            states = layer.norm(layer.narrow(wide).add_(states))
+        return states
+
+    def release(self) -> None:
+        """Free the model's own weights of the layers: they are not needed beside int8 ones."""
+        for parameter in self._body.encoder.parameters():
+            parameter.data = parameter.data.new_empty(0)
+
+
+def _read(layer: Any, kind: type[FloatLinear] | type[Int8Linear]) -> _Layer:
+    own = layer.attention.self
+    parts = (own.query, own.key, own.value)
+    weight = torch.cat([part.weight.detach() for part in parts])
+    bias = torch.cat([part.bias.detach() for part in parts])
+    if kind is FloatLinear:
+        # One copy in memory: the model's own layers become views of the joined tensor.
+        for part, rows in zip(parts, weight.chunk(3), strict=True):
+            part.weight.data = rows
+    activation = layer.intermediate.intermediate_act_fn
+    exact = isinstance(activation, torch.nn.Module) and _is_gelu(activation)
+    lowest = _GELU_LOWEST if exact else None
+    return _Layer(
+        qkv=kind(weight, bias),
+        attended=_linear(layer.attention.output.dense, kind),
+        attention_norm=_Norm.of(layer.attention.output.LayerNorm),
+        widen=_linear(layer.intermediate.dense, kind),
+        activation=_gelu_in_place if exact else activation,
+        narrow=_linear(layer.output.dense, kind, lowest),
+        norm=_Norm.of(layer.output.LayerNorm),
+    )
+
+
+def _linear(
+    module: Any, kind: type[FloatLinear] | type[Int8Linear], lowest: float | None = None
+) -> Linear:
+    return kind(module.weight.detach(), module.bias.detach(), lowest)
+
+
+def _is_gelu(activation: torch.nn.Module) -> bool:
+    """Whether it is the exact GELU, by trying."""
+    sample = torch.linspace(-6, 6, 97)
+    return torch.allclose(activation(sample), gelu(sample), atol=1e-6)
+
+
+def _gelu_in_place(states: torch.Tensor) -> torch.Tensor:
+    # torch has the step in place, without a public name for it.
+    out: torch.Tensor = torch.ops.aten.gelu_(states)
+    return out

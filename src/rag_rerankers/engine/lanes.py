@@ -1,0 +1,280 @@
+"""The threads that compute: one forward pass each at a time, from one queue.
+
+Two cores run two passes of one thread each faster than one pass of two threads: every step of a
+pass would end with the threads waiting for each other, and on a machine with other work they wait
+long. Only where there is nothing to divide, a single long text, do all cores share a pass.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from rag_rerankers.batching import After, Part, Queue, Request
+from rag_rerankers.cancellation import check_cancelled
+from rag_rerankers.engine.runners import Runner
+from rag_rerankers.errors import OutOfMemoryError
+from rag_rerankers.tokenization import TokenSequence
+
+__all__ = ["Lanes"]
+
+logger = logging.getLogger(__name__)
+
+_MOST_LANES = 4
+_SMALLEST = 256
+"""Tokens below which a batch is not made smaller for the sake of an even end."""
+_LUMP = 1.2
+"""How much longer than an even share a sequence must be, for all cores to share its pass."""
+_POLL = 0.1
+"""Seconds after which a waiting caller looks whether it has been cancelled."""
+
+_all: weakref.WeakSet[Lanes] = weakref.WeakSet()
+
+
+@dataclass(frozen=True, slots=True)
+class _Lane:
+    """A thread that computes.
+
+    Attributes:
+        name: For debuggers.
+        cores: How many it uses; None leaves that to the device.
+        undivided: Whether it is there for what cannot be divided among the others.
+    """
+
+    name: str
+    cores: int | None = None
+    undivided: bool = False
+
+
+class Lanes:
+    """Runs batches on threads of its own, for any number of callers.
+
+    Args:
+        runner: Runs a batch.
+        with_logits: Whether it gives one logit per sequence, or hidden states.
+        device: Where it runs. Off the CPU there is one lane: an accelerator is one queue already.
+        batch_tokens: Tokens of a batch at most.
+
+    Attributes:
+        batch_tokens: The budget; halved when an accelerator runs out of memory.
+        count: Lanes, those for undivided work not counted.
+    """
+
+    def __init__(
+        self, runner: Runner, *, with_logits: bool, device: torch.device, batch_tokens: int
+    ) -> None:
+        self.batch_tokens = batch_tokens
+        self._runner = runner
+        self._forward = runner.logits if with_logits else runner.hidden
+        self._with_logits = with_logits
+        self._device = device
+        self._cores = torch.get_num_threads() if device.type == "cpu" else 1
+        self.count = min(self._cores, _MOST_LANES)
+        self._reset()
+        _all.add(self)
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._work = threading.Condition(self._lock)
+        self._queue = Queue()
+        self._running = 0
+        self._stopped = False
+        self._threads: list[threading.Thread] = []
+
+    def run(
+        self, sequences: Sequence[TokenSequence], after: After
+    ) -> Iterator[tuple[list[int], Any]]:
+        """Run all sequences; see :meth:`rag_rerankers.engine.Engine.run`."""
+        request = Request(sequences, after, self._lock)
+        with self._lock:
+            if not self._threads:
+                self._start()
+            self._queue.add(request)
+            self._work.notify_all()
+        try:
+            while request.undelivered:
+                check_cancelled()
+                with self._lock:
+                    while not request.ready and request.error is None:
+                        request.news.wait(_POLL)
+                        check_cancelled()
+                    if request.error is not None:
+                        raise request.error
+                    indices, result = request.ready.popleft()
+                    request.undelivered -= len(indices)
+                    was_full = request.held > self._most_held()
+                    request.held -= request.tokens(indices)
+                    if was_full and request.waiting:
+                        self._work.notify_all()
+                yield indices, result
+        finally:
+            with self._lock:
+                self._queue.remove(request)
+
+    def stop(self) -> None:
+        """End the threads, each after its batch."""
+        with self._lock:
+            self._stopped = True
+            self._queue.clear()
+            self._work.notify_all()
+
+    def _start(self) -> None:
+        if self._device.type != "cpu":
+            lanes = [_Lane("lane")]
+        else:
+            lanes = [_Lane(f"lane-{n}", self._cores // self.count) for n in range(self.count)]
+            if self.count > 1 and not _forked:
+                lanes.append(_Lane("all-cores", self._cores, undivided=True))
+        for lane in lanes:
+            started = threading.Event()
+            thread = threading.Thread(
+                target=self._live,
+                args=(lane, started),
+                name=f"rag-rerankers-{lane.name}",
+                daemon=True,
+            )
+            thread.start()
+            started.wait()
+            self._threads.append(thread)
+
+    def _live(self, lane: _Lane, started: threading.Event) -> None:
+        if lane.cores is not None:
+            # Holds for this thread, and for threads that torch sees for the first time after
+            # this: hence the lane with all cores is started last.
+            torch.set_num_threads(lane.cores)
+        started.set()
+        while True:
+            with self._lock:
+                while not (parts := self._next(lane)):
+                    if self._stopped:
+                        return
+                    self._work.wait()
+                self._running += 1
+            try:
+                self._compute(parts)
+            finally:
+                del parts
+                with self._lock:
+                    self._running -= 1
+                    self._work.notify_all()
+
+    def _next(self, lane: _Lane) -> list[Part]:
+        """What this thread is to compute now; nothing if it is not its turn."""
+        budget = self.batch_tokens
+        most_held = self._most_held()
+        if self.count > 1:
+            tokens, longest = self._queue.pending(most_held)
+            lump = longest > _LUMP * tokens / self.count and not _forked
+            mine = not lane.undivided if self._running else lane.undivided == lump
+            if not mine:
+                return []
+            if not lane.undivided:
+                # Batches become smaller towards the end, so that the lanes end together.
+                budget = min(budget, max(tokens // (2 * self.count), _SMALLEST))
+        return self._queue.take(
+            budget, most_held, padded=self._runner.padded, equal=self._runner.equal_lengths
+        )
+
+    def _most_held(self) -> int:
+        return 2 * self.batch_tokens * (self.count + 1)
+
+    def _compute(self, parts: list[Part]) -> None:
+        try:
+            results = self._results(parts)
+        except torch.OutOfMemoryError as error:
+            # Only accelerators raise this type.
+            self._make_smaller(parts, error)
+        except BaseException as error:
+            if len(parts) > 1:  # who shares a batch does not share its mistakes
+                for part in parts:
+                    self._compute([part])
+                return
+            with self._lock:
+                parts[0].request.fail(error)
+        else:
+            with self._lock:
+                for (request, _), (indices, result) in zip(parts, results, strict=True):
+                    request.deliver(indices, result)
+            return
+        # Outside the except block: the traceback no longer keeps the failed batch's tensors alive.
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _results(self, parts: list[Part]) -> list[tuple[list[int], Any]]:
+        rows = [(request, index) for request, indices in parts for index in indices]
+        if len(parts) > 1:
+            # Equal lengths beside each other share one call of the attention.
+            rows.sort(key=lambda row: row[0].lengths[row[1]], reverse=True)
+        with torch.inference_mode():
+            output = self._forward([request.sequences[index] for request, index in rows])
+            if len(parts) == 1:
+                ((request, indices),) = parts
+                return [(indices, request.after(indices, output))]
+            sizes = [1 if self._with_logits else r.lengths[index] for r, index in rows]
+            pieces = output.split(sizes)
+            results = []
+            for request, _ in parts:
+                own = [at for at, row in enumerate(rows) if row[0] is request]
+                indices = [rows[at][1] for at in own]
+                states = torch.cat([pieces[at] for at in own])
+                results.append((indices, request.after(indices, states)))
+            return results
+
+    def _make_smaller(self, parts: list[Part], error: BaseException) -> None:
+        with self._lock:
+            lengths = [part.request.lengths[index] for part in parts for index in part.indices]
+            tokens = sum(lengths)
+            if len(lengths) == 1:
+                failure = OutOfMemoryError(
+                    f"{self._device} cannot hold one sequence of {tokens} tokens: use a smaller "
+                    "max_length, a half-precision dtype, or device='cpu'"
+                )
+                failure.__cause__ = error
+                parts[0].request.fail(failure)
+                return
+            self.batch_tokens = max(min(self.batch_tokens, tokens) // 2, max(lengths))
+            for request, indices in parts:
+                request.put_back(indices)
+        logger.warning(
+            "%s is out of memory with %d tokens in a batch: going on with %d",
+            self._device,
+            tokens,
+            self.batch_tokens,
+        )
+
+
+_forked = False
+
+
+def _after_fork() -> None:
+    """Make a forked child work: its parent's other threads do not exist in it."""
+    global _forked
+    if not _all:
+        return
+    _forked = True
+    for lanes in _all:
+        lanes._reset()
+    # So is OpenMP's team of threads, for which the first parallel step would wait for ever.
+    torch.set_num_threads(1)
+
+
+def _leave() -> None:
+    # A thread that is inside torch while the interpreter takes it down would crash.
+    for lanes in list(_all):
+        lanes.stop()
+    for lanes in list(_all):
+        for thread in lanes._threads:
+            thread.join(timeout=10)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_leave)

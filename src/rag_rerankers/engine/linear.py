@@ -1,0 +1,203 @@
+"""The products that a transformer's time goes into: float, or int8 by oneDNN.
+
+int8 here means: weights with one scale for each output, rounded once at load; activations with one
+scale for each *token*, rounded as they come. A scale for a whole batch would be one step cheaper,
+but then a text's score would depend on which other texts happen to share its batch.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Protocol
+
+import torch
+from torch.nn.functional import linear
+
+__all__ = [
+    "FloatLinear",
+    "Int8Linear",
+    "Int8Module",
+    "Linear",
+    "int8_is_there",
+    "int8_levels",
+    "quantize_modules",
+]
+
+# Layers narrower than this cost nothing, and are heads or projections that want their precision.
+_NARROWEST = 16
+
+
+class Linear(Protocol):
+    """``weight x + bias`` for every row of ``x``."""
+
+    def __call__(self, states: torch.Tensor) -> torch.Tensor:
+        """States of shape (tokens, in) to a new tensor of shape (tokens, out)."""
+        ...
+
+
+class FloatLinear:
+    """A product in the precision of its weights.
+
+    Args:
+        weight: Shape (out, in).
+        bias: Shape (out,).
+        lowest: Not needed; see :class:`Int8Linear`.
+    """
+
+    def __init__(
+        self, weight: torch.Tensor, bias: torch.Tensor | None, lowest: float | None = None
+    ) -> None:
+        self._weight = weight
+        self._bias = bias
+
+    def __call__(self, states: torch.Tensor) -> torch.Tensor:
+        """See :class:`Linear`."""
+        return linear(states, self._weight, self._bias)
+
+
+class Int8Linear:
+    """A product of 8-bit whole numbers, scaled back to float32.
+
+    ``y[t, o] = s[t] w[o] sum_i q[t, i] v[o, i] + b[o]`` with ``q = round(x / s)``,
+    ``s[t] = max_i |x[t, i]| / 127`` and ``v = round(weight / w)``.
+
+    Args:
+        weight: Shape (out, in), float.
+        bias: Shape (out,), float, or None.
+        lowest: A number that no activation is below, if there is one: GELU's -0.17, or 0 for
+            ReLU. The 256 levels then cover ``lowest..max`` instead of ``-max..max``, which is
+            one bit more of precision for such activations.
+    """
+
+    def __init__(
+        self, weight: torch.Tensor, bias: torch.Tensor | None, lowest: float | None = None
+    ) -> None:
+        weight = weight.float()
+        scale = (weight.abs().amax(dim=1) / int8_levels()).clamp_min(1e-12)
+        rounded = (weight / scale[:, None]).round_().to(torch.int8)
+        self.out_features = len(weight)
+        self._packed = torch.ops.onednn.qlinear_prepack(rounded, None)
+        self._scale = scale
+        self._zero = torch.zeros(len(weight), dtype=torch.int32)
+        self._lowest = lowest
+        self._bias = torch.zeros(len(weight)) if bias is None else bias.float().clone()
+        if lowest is not None:
+            # x = s q + lowest: what the constant adds to the product is known beforehand.
+            self._bias += lowest * scale * rounded.sum(dim=1, dtype=torch.float32)
+
+    def __call__(self, states: torch.Tensor) -> torch.Tensor:
+        """See :class:`Linear`; the result is float32."""
+        if self._lowest is None:
+            levels, scale = _symmetric(states)
+            zero = 128
+        else:
+            levels, scale = _one_sided(states, self._lowest)
+            zero = 0
+        product: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
+            levels,
+            1.0,
+            zero,
+            self._packed,
+            self._scale,
+            self._zero,
+            None,
+            1.0,
+            0,
+            torch.float32,
+            "none",
+            [],
+            "",
+        )
+        return torch.addcmul(self._bias, product, scale, out=product)
+
+
+def _symmetric(states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Levels 1..255 around 128, shape as ``states``, and scales, shape (tokens, 1)."""
+    scale = torch.maximum(states.amax(-1, keepdim=True), states.amin(-1, keepdim=True).neg_())
+    scale = scale.float().div_(127).clamp_min_(1e-20)
+    return _to_levels(states * scale.reciprocal()), scale
+
+
+def _one_sided(states: torch.Tensor, lowest: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Levels 0..255 from ``lowest`` to the row's maximum, and scales."""
+    scale = states.amax(-1, keepdim=True).float().sub_(lowest).div_(255).clamp_min_(1e-20)
+    inverse = scale.reciprocal()
+    return _to_levels((states * inverse).add_(inverse.mul_(-lowest).sub_(128))), scale
+
+
+def _to_levels(centred: torch.Tensor) -> torch.Tensor:
+    """Numbers in -128..127 to unsigned levels 0..255."""
+    # torch converts to int8 with vector instructions, but not to uint8; flipping the highest bit
+    # turns one into the other.
+    return centred.round_().to(torch.int8).view(torch.uint8).bitwise_xor_(128)
+
+
+class Int8Module(torch.nn.Module):
+    """An :class:`Int8Linear` in the place of a ``torch.nn.Linear``, for any architecture."""
+
+    def __init__(self, replaced: torch.nn.Linear) -> None:
+        super().__init__()
+        self.in_features = replaced.in_features
+        self.out_features = replaced.out_features
+        self._linear = Int8Linear(replaced.weight, replaced.bias)
+        # Some models ask a layer for the dtype and device of its weight.
+        self.register_buffer("weight", torch.empty(0), persistent=False)
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        """States of shape (..., in) to shape (..., out)."""
+        rows = self._linear(states.reshape(-1, self.in_features))
+        return rows.view(*states.shape[:-1], self.out_features)
+
+
+def quantize_modules(body: torch.nn.Module) -> None:
+    """Put int8 in the place of every linear layer of a transformer's body, in place."""
+    for name, module in list(body.named_modules()):
+        for child, layer in list(module.named_children()):
+            if type(layer) is not torch.nn.Linear or "pooler" in f"{name}.{child}":
+                continue
+            if min(layer.in_features, layer.out_features) >= _NARROWEST:
+                setattr(module, child, Int8Module(layer))
+
+
+@cache
+def int8_levels() -> int:
+    """Levels of a weight on each side of zero: 127, or 63 on a CPU whose products would overflow.
+
+    Without VNNI the CPU adds two products of 8 bits in 16, which do not fit if both are large:
+    results would be silently wrong. With 7 bits for the weights they always fit. Found by trying.
+    """
+    return 127 if _exact(127) else 63
+
+
+@cache
+def int8_is_there() -> bool:
+    """Whether this build of torch and this machine multiply int8, rightly."""
+    try:
+        return _exact(63)
+    except (AttributeError, RuntimeError, NotImplementedError):
+        return False
+
+
+def _exact(level: int) -> bool:
+    """Whether the largest numbers are multiplied without overflow."""
+    rows, width = 4, 64
+    weight = torch.full((32, width), level, dtype=torch.int8)
+    weight[1::2] = -level
+    states = torch.full((rows, width), 255, dtype=torch.uint8)
+    states[1::2] = 0
+    got = torch.ops.onednn.qlinear_pointwise(
+        states,
+        1.0,
+        128,
+        torch.ops.onednn.qlinear_prepack(weight, None),
+        torch.ones(32),
+        torch.zeros(32, dtype=torch.int32),
+        None,
+        1.0,
+        0,
+        torch.float32,
+        "none",
+        [],
+        "",
+    )
+    return bool(torch.equal(got, (states.float() - 128) @ weight.float().T))
