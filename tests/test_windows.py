@@ -100,7 +100,7 @@ def test_every_passage_needs_a_score():
 def test_the_warning_counts_the_texts_and_names_the_way_out():
     passages = split_documents([[0] * 9, [0] * 3, [0] * 5], 4, "truncate")
     with pytest.warns(TruncationWarning) as caught:
-        warn_if_cut(passages, 4, query_tokens=12, query_size=10)
+        warn_if_cut(passages.n_cut, passages.n_documents, 4, query_tokens=12, query_size=10)
     assert len(caught) == 1
     assert caught[0].filename == __file__, "the warning shows the caller's line"
     message = str(caught[0].message)
@@ -117,7 +117,7 @@ def test_the_warning_counts_the_texts_and_names_the_way_out():
 def test_the_warning_tells_only_what_happened(lengths, query_tokens, told, silent):
     passages = split_documents([[0] * length for length in lengths], 4, "truncate")
     with pytest.warns(TruncationWarning, match=told) as caught:
-        warn_if_cut(passages, 4, query_tokens, query_size=10)
+        warn_if_cut(passages.n_cut, passages.n_documents, 4, query_tokens, query_size=10)
     assert silent not in str(caught[0].message).replace("max_passage", "")
 
 
@@ -125,4 +125,4 @@ def test_nothing_is_told_when_everything_fits():
     passages = split_documents([[0] * 4], 4, "truncate")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warn_if_cut(passages, 4, query_tokens=10, query_size=10)
+        warn_if_cut(passages.n_cut, passages.n_documents, 4, query_tokens=10, query_size=10)

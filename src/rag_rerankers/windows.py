@@ -91,20 +91,23 @@ def best_per_document(scores: Sequence[float], passages: Passages) -> list[float
     return best
 
 
-def warn_if_cut(passages: Passages, size: int, query_tokens: int, query_size: int) -> None:
+def warn_if_cut(
+    n_cut: int, n_documents: int, size: int, query_tokens: int, query_size: int
+) -> None:
     """Warn, once for the whole call, that the model did not read everything.
 
     Args:
-        passages: The documents after the cut.
+        n_cut: Documents that were cut.
+        n_documents: Of how many.
         size: Tokens of a document that fit.
         query_tokens: Tokens of the query before the cut.
         query_size: Tokens of the query that fit.
     """
-    count(cut=passages.n_cut)
+    count(cut=n_cut)
     told = []
-    if passages.n_cut:
+    if n_cut:
         told.append(
-            f"{passages.n_cut} of {passages.n_documents} texts were cut to their first {size} "
+            f"{n_cut} of {n_documents} texts were cut to their first {size} "
             "tokens (long_documents='max_passage' reads all of them)"
         )
     if query_tokens > query_size:

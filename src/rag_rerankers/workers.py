@@ -8,6 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 __all__ = ["worker_threads"]
 
+# They wait: the work is done by the engine's own threads, together for all who wait.
+_THREADS = 32
+
 _pools: dict[str, ThreadPoolExecutor] = {}
 _guard = threading.Lock()
 
@@ -22,7 +25,7 @@ def worker_threads(purpose: str = "rank") -> ThreadPoolExecutor:
     with _guard:
         if purpose not in _pools:
             _pools[purpose] = ThreadPoolExecutor(
-                max_workers=min(32, (os.cpu_count() or 1) + 4),
+                max_workers=_THREADS,
                 thread_name_prefix=f"rag-rerankers-{purpose}",
             )
         return _pools[purpose]

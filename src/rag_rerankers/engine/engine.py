@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import torch
 from transformers import PreTrainedModel
 
+from rag_rerankers.batching import Request
 from rag_rerankers.engine.device import default_batch_tokens
 from rag_rerankers.engine.lanes import Lanes
 from rag_rerankers.engine.probe import choose_runner
 from rag_rerankers.metering import count
 from rag_rerankers.tokenization import TokenSequence
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "Job"]
 
 Result = TypeVar("Result")
 
@@ -72,12 +73,12 @@ class Engine:
         """The budget; halved when an accelerator runs out of memory."""
         return self._lanes.batch_tokens
 
-    def run(
+    def start(
         self,
         sequences: Sequence[TokenSequence],
         after: Callable[[list[int], torch.Tensor], Result],
-    ) -> Iterator[tuple[list[int], Result]]:
-        """Run all sequences, in batches, in no particular order.
+    ) -> Job[Result]:
+        """Begin to run sequences, in batches, in no particular order, on other threads.
 
         Args:
             sequences: What to run.
@@ -85,12 +86,43 @@ class Engine:
                 ``sequences`` and their outputs: logits, shape (indices,), float32, or hidden
                 states, shape (tokens of these sequences, width), in the order of the indices.
 
-        Yields:
-            The indices of a batch, and what ``after`` made of it.
+        Returns:
+            To be iterated over once, in a ``with`` block: leaving it gives up what is left.
+        """
+        return Job(self._lanes, self._lanes.submit(sequences, after))
+
+    def run(
+        self,
+        sequences: Sequence[TokenSequence],
+        after: Callable[[list[int], torch.Tensor], Result],
+    ) -> Iterator[tuple[list[int], Result]]:
+        """:meth:`start`, and what comes of it: the indices of each batch and its result.
 
         Raises:
             OutOfMemoryError: The accelerator cannot hold one sequence alone.
         """
-        for indices, result in self._lanes.run(sequences, after):
-            count(tokens=sum(len(sequences[index].ids) for index in indices))
+        with self.start(sequences, after) as job:
+            yield from job
+
+
+class Job(Generic[Result]):
+    """Sequences that are being run."""
+
+    def __init__(self, lanes: Lanes, request: Request) -> None:
+        self._lanes = lanes
+        self._request = request
+
+    def __enter__(self) -> Job[Result]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give up what has not been computed."""
+        self._lanes.withdraw(self._request)
+
+    def __iter__(self) -> Iterator[tuple[list[int], Result]]:
+        for indices, result in self._lanes.results(self._request):
+            count(tokens=self._request.tokens(indices))
             yield indices, result

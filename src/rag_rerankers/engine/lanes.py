@@ -89,35 +89,39 @@ class Lanes:
         self._stopped = False
         self._threads: list[threading.Thread] = []
 
-    def run(
-        self, sequences: Sequence[TokenSequence], after: After
-    ) -> Iterator[tuple[list[int], Any]]:
-        """Run all sequences; see :meth:`rag_rerankers.engine.Engine.run`."""
+    def submit(self, sequences: Sequence[TokenSequence], after: After) -> Request:
+        """Begin to compute; :meth:`results` fetches."""
         request = Request(sequences, after, self._lock)
         with self._lock:
             if not self._threads:
                 self._start()
             self._queue.add(request)
             self._work.notify_all()
-        try:
-            while request.undelivered:
-                check_cancelled()
-                with self._lock:
-                    while not request.ready and request.error is None:
-                        request.news.wait(_POLL)
-                        check_cancelled()
-                    if request.error is not None:
-                        raise request.error
-                    indices, result = request.ready.popleft()
-                    request.undelivered -= len(indices)
-                    was_full = request.held > self._most_held()
-                    request.held -= request.tokens(indices)
-                    if was_full and request.waiting:
-                        self._work.notify_all()
-                yield indices, result
-        finally:
+        return request
+
+    def results(self, request: Request) -> Iterator[tuple[list[int], Any]]:
+        """Results of a request as they come; whoever stops asking must :meth:`withdraw` it."""
+        while request.undelivered:
+            check_cancelled()
             with self._lock:
-                self._queue.remove(request)
+                while not request.ready and request.error is None:
+                    request.news.wait(_POLL)
+                    check_cancelled()
+                if request.error is not None:
+                    raise request.error
+                indices, result = request.ready.popleft()
+                request.undelivered -= len(indices)
+                was_full = request.held > self._most_held()
+                request.held -= request.tokens(indices)
+                if was_full and request.waiting:
+                    self._work.notify_all()
+            yield indices, result
+        self.withdraw(request)
+
+    def withdraw(self, request: Request) -> None:
+        """Nobody waits for what is left of it."""
+        with self._lock:
+            self._queue.remove(request)
 
     def stop(self) -> None:
         """End the threads, each after its batch."""

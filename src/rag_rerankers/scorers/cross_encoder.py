@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from rag_rerankers.engine import Engine
 from rag_rerankers.engine.limits import checked_max_length, position_capacity
 from rag_rerankers.errors import ModelLoadError
+from rag_rerankers.scorers.parts import Started, score_in_parts
 from rag_rerankers.sigmoid import sigmoid
 from rag_rerankers.tokenization import PairTemplate, TextTokenizer
 from rag_rerankers.weights import load_config, load_model, load_tokenizer, read_json
-from rag_rerankers.windows import best_per_document, split_documents, warn_if_cut
+from rag_rerankers.windows import split_documents, warn_if_cut
 
 if TYPE_CHECKING:
     import torch
@@ -114,18 +115,19 @@ class CrossEncoderScorer:
         """One logit per text, in the order of ``texts``."""
         if not texts:
             return []
-        query_ids, *text_ids = self._tokenizer.ids([self._query_prompt + query, *texts])
+        (query_ids,) = self._tokenizer.ids([self._query_prompt + query])
         n_query = len(query_ids)
         query_ids = query_ids[: self.query_length]
         room = self.max_length - self._template.n_special - len(query_ids)
-        passages = split_documents(text_ids, room, self.long_documents)
-        warn_if_cut(passages, room, n_query, self.query_length)
-        pairs = [self._template.join(query_ids, passage) for passage in passages.ids]
-        logits = [0.0] * len(pairs)
-        for indices, batch in self.engine.run(pairs, lambda _, output: output):
-            for index, logit in zip(indices, batch.tolist(), strict=True):
-                logits[index] = logit
-        return best_per_document(logits, passages)
+
+        def start(part: Sequence[str]) -> Started:
+            passages = split_documents(self._tokenizer.ids(part), room, self.long_documents)
+            pairs = [self._template.join(query_ids, passage) for passage in passages.ids]
+            return Started(passages, self.engine.start(pairs, lambda _, logits: logits))
+
+        scores, n_cut = score_in_parts(texts, start, self.engine.device)
+        warn_if_cut(n_cut, len(texts), room, n_query, self.query_length)
+        return scores
 
     def relevance(self, query: str, scores: Sequence[float]) -> list[float]:
         """Sigmoid of the logits."""

@@ -11,11 +11,12 @@ from rag_rerankers.engine import Engine
 from rag_rerankers.engine.limits import position_capacity
 from rag_rerankers.scorers.layouts import detect_layout, read_recipe
 from rag_rerankers.scorers.maxsim import maxsim
+from rag_rerankers.scorers.parts import Started, score_in_parts
 from rag_rerankers.scorers.projection import Dense, project, read_projection
 from rag_rerankers.scorers.recipe import Recipe, Side
 from rag_rerankers.tokenization import TextTokenizer, TokenSequence
 from rag_rerankers.weights import load_config, load_model, load_tokenizer
-from rag_rerankers.windows import best_per_document, split_documents, warn_if_cut
+from rag_rerankers.windows import split_documents, warn_if_cut
 
 __all__ = ["LateInteractionScorer"]
 
@@ -96,25 +97,27 @@ class LateInteractionScorer:
         if not texts:
             return []
         query_ids, n_query, query_room = self._query_ids(query)
-        side = self.recipe.document
-        prompt, document_ids = self._ids(texts, side)
-        room = self.recipe.room(side, len(prompt))
-        passages = split_documents(document_ids, room, self.long_documents)
-        warn_if_cut(passages, room, n_query, query_room)
         query_vectors = self._encode_query(query_ids)
-        sequences = [self.recipe.document_sequence([*prompt, *ids]) for ids in passages.ids]
+        side = self.recipe.document
+        n_prompt = self._prompt_lengths[side.prompt]
+        room = self.recipe.room(side, n_prompt)
 
-        def compare(indices: list[int], states: torch.Tensor) -> torch.Tensor:
-            vectors, lengths = self._vectors([sequences[i] for i in indices], states, side)
-            return maxsim(query_vectors, vectors, lengths)
+        def start(part: Sequence[str]) -> Started:
+            prompt, ids = self._ids(part, side)
+            passages = split_documents(ids, room, self.long_documents)
+            sequences = [self.recipe.document_sequence([*prompt, *row]) for row in passages.ids]
 
-        scores = [0.0] * len(sequences)
-        for indices, batch in self.engine.run(sequences, compare):
-            for index, score in zip(indices, batch.tolist(), strict=True):
-                scores[index] = score
+            def compare(indices: list[int], states: torch.Tensor) -> torch.Tensor:
+                vectors, lengths = self._vectors([sequences[i] for i in indices], states, side)
+                return maxsim(query_vectors, vectors, lengths)
+
+            return Started(passages, self.engine.start(sequences, compare))
+
+        scores, n_cut = score_in_parts(texts, start, self.engine.device)
+        warn_if_cut(n_cut, len(texts), room, n_query, query_room)
         if self.recipe.mean:
             scores = [score / len(query_vectors) for score in scores]
-        return best_per_document(scores, passages)
+        return scores
 
     def relevance(self, query: str, scores: Sequence[float]) -> list[float]:
         """Mean similarity over the query's vectors, clipped to 0..1."""

@@ -1,0 +1,76 @@
+"""Texts in parts: while one is computed the next is tokenized, and no more than these are held."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+
+from rag_rerankers.engine import Job
+from rag_rerankers.windows import Passages, best_per_document
+
+__all__ = ["Scored", "Started", "score_in_parts"]
+
+# On an accelerator tokenization takes about as long as the model; on a CPU, a hundredth of it.
+_TEXTS = {"cpu": 256}
+_TEXTS_ELSEWHERE = 32
+_AHEAD = 2
+
+
+class Started(NamedTuple):
+    """A part that is being computed.
+
+    Attributes:
+        passages: What was made of its texts.
+        job: Gives one score for each passage.
+    """
+
+    passages: Passages
+    job: Job[torch.Tensor]
+
+
+class Scored(NamedTuple):
+    """One score for each text, and how many texts were cut."""
+
+    scores: list[float]
+    n_cut: int
+
+
+def score_in_parts(
+    texts: Sequence[str], start: Callable[[Sequence[str]], Started], device: torch.device
+) -> Scored:
+    """Score texts part by part.
+
+    Args:
+        texts: All of them.
+        start: Tokenizes a part and begins to compute it.
+        device: Where it is computed.
+    """
+    size = _TEXTS.get(device.type, _TEXTS_ELSEWHERE)
+    scores: list[float] = []
+    n_cut = 0
+    started: deque[Started] = deque()
+    try:
+        for first in range(0, len(texts), size):
+            started.append(start(texts[first : first + size]))
+            n_cut += started[-1].passages.n_cut
+            if len(started) > _AHEAD:
+                scores += _finish(started.popleft())
+        while started:
+            scores += _finish(started.popleft())
+    finally:
+        for _, job in started:
+            job.close()
+    return Scored(scores, n_cut)
+
+
+def _finish(started: Started) -> list[float]:
+    passages, job = started
+    scores = [0.0] * len(passages.ids)
+    with job:
+        for indices, batch in job:
+            for index, score in zip(indices, batch.tolist(), strict=True):
+                scores[index] = score
+    return best_per_document(scores, passages)
