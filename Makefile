@@ -7,7 +7,7 @@ SETUP := constraints.txt pyproject.toml integrations/langchain/pyproject.toml \
 	integrations/llama-index/pyproject.toml examples/requirements.txt tests/requirements.txt
 LINTED := src integrations examples benchmarks tests
 
-.PHONY: help install demo test check types format results clean
+.PHONY: help install demo test check types format results bench clean
 
 help:  ## Say what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -52,5 +52,8 @@ results: $(STAMP)  ## Measure docs/results.md again: make results DATA="folder f
 	@$(BIN)/python -m benchmarks.results measure $(DATA)
 	@$(BIN)/python -m benchmarks.results cost $(firstword $(DATA))
 
+bench: $(STAMP)  ## Speed beside everybody else's; hours: make bench BENCH="cpu --models minilm-cross"
+	@$(BIN)/python -m benchmarks $(or $(BENCH),all)
+
 clean:  ## Remove what was made
-	rm -rf .venv examples/output build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-* benchmarks/.models examples/output build dist .pytest_cache .mypy_cache .ruff_cache

@@ -45,6 +45,6 @@ class EncodedOnce:
             document_ids, recipe.room(recipe.document, len(prompt)), "truncate"
         )
         sequences = [recipe.document_sequence([*prompt, *ids]) for ids in passages.ids]
-        for indices, vectors, lengths in self._scorer._encode(sequences, recipe.document):
+        for indices, (vectors, lengths) in self._scorer._encode(sequences, recipe.document):
             for index, part in zip(indices, vectors.split(lengths), strict=True):
                 self._vectors[texts[index]] = part.clone()

@@ -40,6 +40,11 @@ class Kind:
     settings: dict[str, Any] = field(default_factory=dict)
     longest: int = 512
 
+    @property
+    def fused(self) -> bool:
+        """Whether its layers are run for it; ELECTRA's narrow embeddings do not allow that."""
+        return self.packs and not self.name.startswith(("modernbert", "electra"))
+
     def __str__(self) -> str:
         return self.name
 

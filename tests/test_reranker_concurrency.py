@@ -10,6 +10,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from tests.engine.summing import until
 from tests.kinds import CROSS_ENCODERS, LATE_INTERACTION, reference
 from tests.samples import MIXED, QUERY, sentence
 
@@ -135,7 +136,7 @@ async def test_cancellation_is_prompt_and_stops_after_the_batch_in_progress(
 ):
     """Twenty texts, one a batch; the task is cancelled while the third batch runs."""
     reranker = Reranker(make("bert_reranker"), device="cpu", dtype="float32", batch_tokens=1)
-    engine, plain = reranker.scorer.engine, reranker.scorer.engine._forward
+    lanes, plain = reranker.scorer.engine._lanes, reranker.scorer.engine._lanes._forward
     third, release, batches = threading.Event(), threading.Event(), []
 
     def forward(batch):
@@ -145,7 +146,7 @@ async def test_cancellation_is_prompt_and_stops_after_the_batch_in_progress(
             assert release.wait(20)
         return plain(batch)
 
-    monkeypatch.setattr(engine, "_forward", forward)
+    monkeypatch.setattr(lanes, "_forward", forward)
     texts = [f"panda {'bear ' * n}" for n in range(20)]
     task = asyncio.create_task(reranker.arank(QUERY, texts))
     await asyncio.to_thread(third.wait, 20)
@@ -154,10 +155,11 @@ async def test_cancellation_is_prompt_and_stops_after_the_batch_in_progress(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert time.perf_counter() - cancelled < 1, "the task waited for its thread"
+    await asyncio.to_thread(until, lambda: not lanes._queue._requests)
     release.set()
-    await asyncio.sleep(0.3)
+    await asyncio.to_thread(until, lambda: not lanes._running)
     assert len(batches) == 3, "the engine went on for nobody"
-    monkeypatch.setattr(engine, "_forward", plain)
+    monkeypatch.setattr(lanes, "_forward", plain)
     hits = await reranker.arank(QUERY, texts)
     expected = reference(CROSS_ENCODERS[2], make)(QUERY, texts)
     assert [hit.score for hit in hits] == pytest.approx(sorted(expected, reverse=True), abs=1e-4)

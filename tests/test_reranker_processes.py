@@ -44,7 +44,7 @@ def test_a_subclass_comes_back_from_a_pickle():
 def test_a_forked_child_ranks_although_a_thread_of_the_parent_was_ranking(make):
     reranker = Reranker(make("bert_encoder"), device="cpu", dtype="float32")
     reranker.rank("a panda", ["bear"])
-    with reranker.scorer.engine._lock:  # as a thread in the middle of a forward pass holds it
+    with reranker.scorer.engine._lanes._lock:  # as a thread holds it that takes a batch
         child = os.fork()
         if child == 0:
             signal.alarm(20)  # a child that hangs is killed

@@ -67,9 +67,9 @@ def embedding_dtype() -> str:
     """Half precision where the CPU has instructions for it, which doubles the speed."""
     import torch
 
-    from rag_rerankers.engine.device import choose_dtype
+    from rag_rerankers.engine.device import float_dtype
 
-    return str(choose_dtype("auto", torch.device("cpu"))).removeprefix("torch.")
+    return str(float_dtype(torch.device("cpu"))).removeprefix("torch.")
 
 
 @contextlib.contextmanager

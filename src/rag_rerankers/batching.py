@@ -55,7 +55,7 @@ class Request:
         error: What went wrong, if something did.
     """
 
-    def __init__(self, sequences: Sequence[TokenSequence], after: After, lock: threading.Lock):
+    def __init__(self, sequences: Sequence[TokenSequence], after: After, lock: threading.RLock):
         self.sequences = sequences
         self.after = after
         self.lengths = [len(sequence.ids) for sequence in sequences]
@@ -112,10 +112,6 @@ class Queue:
         """Its caller has gone, or has everything."""
         if request in self._requests:
             self._requests.remove(request)
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._requests.clear()
 
     def pending(self, most_held: int) -> tuple[int, int]:
         """Tokens that could be computed now, and the longest sequence among them."""

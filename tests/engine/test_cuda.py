@@ -42,7 +42,7 @@ def test_packed_equals_padded_in_half_precision(kind, dtype, make, monkeypatch):
         patch.setattr(
             engine_module,
             "choose_runner",
-            lambda model, pad_id, wrap, with_logits: PaddedRunner(model, pad_id),
+            lambda model, pad_id, *_, **__: PaddedRunner(model, pad_id),
         )
         padded = load(kind, make, dtype).score(QUERY, TEXTS)
     largest = max(map(abs, padded))

@@ -152,6 +152,20 @@ def test_the_padded_batch_is_a_rectangle_filled_with_the_padding_id(make):
 
 def test_the_packed_row_has_no_padding(make):
     model = load(make, "xlmr_reranker", AutoModelForSequenceClassification)
+    runner = choose_runner(model, 1, with_logits=True)
+    assert isinstance(runner, PackedRunner)
+    seen = {}
+    runner.encoder = lambda layout, **inputs: (
+        seen.update(inputs, layout=layout) or torch.zeros(5, model.config.hidden_size)
+    )
+    runner.hidden([TokenSequence([0, 9, 2]), TokenSequence([0, 2])])
+    assert seen["input_ids"].tolist() == [[0, 9, 2, 0, 2]]
+    assert seen["position_ids"].tolist() == [[2, 3, 4, 2, 3]]
+    assert seen["layout"].lengths == (3, 2)
+
+
+def test_the_packed_row_of_a_model_that_runs_its_own_layers_has_no_padding(make):
+    model = load(make, "modernbert_reranker", AutoModelForSequenceClassification)
     if not isinstance(choose_runner(model, 1, with_logits=True), PackedRunner):
         pytest.skip("this transformers does not let attention be replaced")
     assert model.config._attn_implementation == PACKED_ATTENTION
@@ -159,7 +173,7 @@ def test_the_packed_row_has_no_padding(make):
     model.base_model.register_forward_pre_hook(
         lambda _, __, kwargs: seen.update(kwargs), with_kwargs=True
     )
-    PackedRunner(model, HEADS[0]).logits([TokenSequence([0, 9, 2]), TokenSequence([0, 2])])
+    PackedRunner(model, HEADS[0]).hidden([TokenSequence([0, 9, 2]), TokenSequence([0, 2])])
     assert seen["input_ids"].tolist() == [[0, 9, 2, 0, 2]]
-    assert seen["position_ids"].tolist() == [[2, 3, 4, 2, 3]]
+    assert seen["position_ids"].tolist() == [[0, 1, 2, 0, 1]]
     assert seen["packed_layout"].lengths == (3, 2)

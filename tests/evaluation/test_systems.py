@@ -121,7 +121,7 @@ def test_an_unknown_option_is_named_with_the_known_ones(written):
     assert str(caught.value).startswith(f"{written!r} in 'model,{written}' is not an option")
 
 
-@pytest.mark.parametrize("written", ["dtype=int8", "max_length=0", "long_documents=drop"])
+@pytest.mark.parametrize("written", ["dtype=int4", "max_length=0", "long_documents=drop"])
 def test_a_value_out_of_range_is_refused_before_anything_is_loaded(written):
     with pytest.raises(ValueError, match=written.split("=")[0]):
         candidates([f"model,{written}"])

@@ -26,7 +26,7 @@ def vectors(reranker: Reranker, side: str) -> torch.Tensor:
         ids, _, _ = scorer._query_ids(TEXT)
         return scorer._encode_query(ids).cpu()
     _, (ids,) = scorer._ids([TEXT], scorer.recipe.document)
-    ((_, found, _),) = scorer._encode(
+    ((_, (found, _)),) = scorer._encode(
         [scorer.recipe.document_sequence(ids)], scorer.recipe.document
     )
     return found.cpu()

@@ -32,7 +32,7 @@ def padded(monkeypatch):
             patch.setattr(
                 engine_module,
                 "choose_runner",
-                lambda model, pad_id, wrap, with_logits: PaddedRunner(model, pad_id),
+                lambda model, pad_id, *_, **__: PaddedRunner(model, pad_id),
             )
             scorer = load_scorer(folder, ModelOptions(device="cpu", dtype="float32", **options))
         assert not scorer.engine.packed

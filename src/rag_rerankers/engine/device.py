@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import platform
+
 import torch
 
-__all__ = ["choose_device", "choose_dtype", "default_batch_tokens"]
+__all__ = [
+    "choose_device",
+    "choose_dtype",
+    "cpu_has_bfloat16",
+    "cpu_has_fast_int8",
+    "default_batch_tokens",
+    "float_dtype",
+]
 
 _DTYPES = {
     "float32": torch.float32,
@@ -56,21 +65,38 @@ def _check_other_backend(name: str, device: torch.device) -> None:
 
 
 def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
-    """Turn ``"auto"`` or a name into a dtype that is fast on the device.
+    """Turn ``"auto"`` or a name into a dtype; ``torch.int8`` stands for int8 products.
 
-    ``"auto"`` is bfloat16 where the hardware multiplies it natively, else float16 on CUDA and
-    float32 elsewhere: emulated half precision on a CPU is slower than float32.
+    ``"auto"`` is the fastest that ranks as float32 does (``docs/performance.md`` has the figures):
+    on a CPU int8 where the products are fast, else bfloat16 where the hardware multiplies it
+    natively, else float32; on CUDA bfloat16, or float16 before Ampere. It depends on the machine
+    alone, never on a measurement, so that scores do not change from run to run.
     """
     if dtype == "int8":
         _check_int8(device)
     if dtype != "auto":
         return _DTYPES[dtype]
+    if device.type == "cpu" and cpu_has_fast_int8():
+        return torch.int8
+    return float_dtype(device)
+
+
+def float_dtype(device: torch.device) -> torch.dtype:
+    """The fastest float there: emulated half precision on a CPU is slower than float32."""
     if device.type == "cuda":
         native = torch.cuda.get_device_capability(device) >= (8, 0)
         return torch.bfloat16 if native else torch.float16
     if device.type == "cpu" and cpu_has_bfloat16():
         return torch.bfloat16
     return torch.float32
+
+
+def cpu_has_fast_int8() -> bool:
+    """Whether int8 products are faster than float ones: oneDNN's are on x86 from AVX2 on."""
+    from rag_rerankers.engine.linear import int8_is_there
+
+    vectors = torch.backends.cpu.get_cpu_capability().startswith("AVX")
+    return platform.machine() in {"x86_64", "AMD64"} and vectors and int8_is_there()
 
 
 def _check_int8(device: torch.device) -> None:

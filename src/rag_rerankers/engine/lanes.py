@@ -33,10 +33,14 @@ _SMALLEST = 256
 """Tokens below which a batch is not made smaller for the sake of an even end."""
 _LUMP = 1.2
 """How much longer than an even share a sequence must be, for all cores to share its pass."""
+_LONGEST_BATCH = 60.0
+"""Seconds that the end of the program waits for a batch in progress."""
 _POLL = 0.1
 """Seconds after which a waiting caller looks whether it has been cancelled."""
 
 _all: weakref.WeakSet[Lanes] = weakref.WeakSet()
+# A thread outlives its lanes by the time that it takes to free the model.
+_alive: set[threading.Thread] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,8 @@ class Lanes:
         _all.add(self)
 
     def _reset(self) -> None:
-        self._lock = threading.Lock()
+        # The garbage collector may call stop() in a thread that holds the lock already.
+        self._lock = threading.RLock()
         self._work = threading.Condition(self._lock)
         self._queue = Queue()
         self._running = 0
@@ -90,9 +95,16 @@ class Lanes:
         self._threads: list[threading.Thread] = []
 
     def submit(self, sequences: Sequence[TokenSequence], after: After) -> Request:
-        """Begin to compute; :meth:`results` fetches."""
+        """Begin to compute; :meth:`results` fetches.
+
+        Raises:
+            RuntimeError: The threads have stopped, because the program ends.
+        """
         request = Request(sequences, after, self._lock)
         with self._lock:
+            # A daemon thread may wait in peace: the interpreter takes it down.
+            if self._stopped and not threading.current_thread().daemon:
+                raise RuntimeError("this model's threads have stopped: the program is ending")
             if not self._threads:
                 self._start()
             self._queue.add(request)
@@ -122,15 +134,17 @@ class Lanes:
         """Nobody waits for what is left of it."""
         with self._lock:
             self._queue.remove(request)
+            # Its traceback leads back to the request, and holds the tensors of the failed batch.
+            request.error = None
 
     def stop(self) -> None:
         """End the threads, each after its batch."""
         with self._lock:
             self._stopped = True
-            self._queue.clear()
             self._work.notify_all()
 
     def _start(self) -> None:
+        _alive.difference_update([thread for thread in list(_alive) if not thread.is_alive()])
         if self._device.type != "cpu":
             lanes = [_Lane("lane")]
         else:
@@ -148,11 +162,14 @@ class Lanes:
             thread.start()
             started.wait()
             self._threads.append(thread)
+            _alive.add(thread)
 
     def _live(self, lane: _Lane, started: threading.Event) -> None:
         if lane.cores is not None:
-            # Holds for this thread, and for threads that torch sees for the first time after
-            # this: hence the lane with all cores is started last.
+            # When torch first sees a thread, it gives it the number that was set last, by whatever
+            # thread: it is made to look now, or the first step would undo what is set here. For
+            # the same reason the lane with all cores is started last.
+            torch.get_num_threads()
             torch.set_num_threads(lane.cores)
         started.set()
         while True:
@@ -172,6 +189,8 @@ class Lanes:
 
     def _next(self, lane: _Lane) -> list[Part]:
         """What this thread is to compute now; nothing if it is not its turn."""
+        if self._stopped:
+            return []
         budget = self.batch_tokens
         most_held = self._most_held()
         if self.count > 1:
@@ -182,7 +201,8 @@ class Lanes:
                 return []
             if not lane.undivided:
                 # Batches become smaller towards the end, so that the lanes end together.
-                budget = min(budget, max(tokens // (2 * self.count), _SMALLEST))
+                share = tokens // self.count
+                budget = min(budget, max(share // 2, min(share, _SMALLEST)))
         return self._queue.take(
             budget, most_held, padded=self._runner.padded, equal=self._runner.equal_lengths
         )
@@ -264,6 +284,7 @@ def _after_fork() -> None:
     if not _all:
         return
     _forked = True
+    _alive.clear()
     for lanes in _all:
         lanes._reset()
     # So is OpenMP's team of threads, for which the first parallel step would wait for ever.
@@ -274,9 +295,8 @@ def _leave() -> None:
     # A thread that is inside torch while the interpreter takes it down would crash.
     for lanes in list(_all):
         lanes.stop()
-    for lanes in list(_all):
-        for thread in lanes._threads:
-            thread.join(timeout=10)
+    for thread in list(_alive):
+        thread.join(_LONGEST_BATCH)
 
 
 if hasattr(os, "register_at_fork"):

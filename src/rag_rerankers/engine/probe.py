@@ -20,7 +20,7 @@ from rag_rerankers.engine.runners import PackedRunner, PaddedRunner, Runner
 from rag_rerankers.quiet import quiet_transformers
 from rag_rerankers.tokenization import TokenSequence
 
-__all__ = ["choose_runner"]
+__all__ = ["UnfitForInt8Error", "choose_runner"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +32,10 @@ _LOGIT_TOLERANCE = {torch.float32: 1e-4, torch.float16: 5e-2, torch.bfloat16: 1.
 _INT8_TOLERANCE = 0.25
 # Logits near 0 are compared with this instead of with themselves.
 _LOGIT_SIZE = {torch.float32: 1e-3, torch.float16: 1e-1, torch.bfloat16: 1e-1}
+
+
+class UnfitForInt8Error(ValueError):
+    """The model's numbers do not survive int8."""
 
 
 def choose_runner(
@@ -57,7 +61,7 @@ def choose_runner(
         if padding changes the results.
 
     Raises:
-        ValueError: The model's numbers do not survive int8.
+        UnfitForInt8Error: The model's numbers do not survive int8.
     """
     padded = PaddedRunner(model, pad_id)
     batch = list(_sequences(model, wrap, partly_hidden=not with_logits))
@@ -72,7 +76,7 @@ def choose_runner(
             runner = _in_int8(model, runner)
             states = torch.cat([runner.hidden([row]) for row in batch])
             if not _difference(states, hidden) <= _INT8_TOLERANCE:
-                raise ValueError(
+                raise UnfitForInt8Error(
                     f"dtype='int8' changes what {type(model).__name__} computes by "
                     f"{_difference(states, hidden):.0%}: use 'float32' or 'bfloat16' for it"
                 )

@@ -22,6 +22,11 @@ from rag_rerankers.tokenization import TokenSequence
 __all__ = ["PackedRunner", "PaddedRunner", "Runner", "first_position"]
 
 
+_STEP = 32
+_WORTH_A_STEP = 512
+"""Tokens of a row above which a few more do not matter."""
+
+
 class Runner(Protocol):
     """Runs a model over one batch.
 
@@ -131,13 +136,25 @@ class PackedRunner:
         self.encoder = encoder
 
     def hidden(self, batch: Sequence[TokenSequence]) -> torch.Tensor:
-        return self._run(batch)[0]
+        return self._run(self._filled(batch))[0][: sum(len(row.ids) for row in batch)]
 
     def logits(self, batch: Sequence[TokenSequence]) -> torch.Tensor:
         assert self._head is not None
         assert self._head_modules is not None
-        states, layout = self._run(batch)
-        return self._head(self._head_modules, states, layout).view(-1)
+        states, layout = self._run(self._filled(batch))
+        return self._head(self._head_modules, states, layout).view(-1)[: len(batch)]
+
+    def _filled(self, batch: Sequence[TokenSequence]) -> Sequence[TokenSequence]:
+        """The batch with a scrap behind it, so that lengths of rows recur.
+
+        oneDNN keeps a program for each length that it has seen, and blocks of memory that are
+        never of one size leave gaps: over thousands of texts both add up to hundreds of megabytes.
+        """
+        tokens = sum(len(row.ids) for row in batch)
+        missing = -tokens % _STEP
+        if self._device.type != "cpu" or not missing or tokens < _WORTH_A_STEP:
+            return batch
+        return [*batch, TokenSequence([batch[0].ids[0]] * missing)]
 
     def _run(self, batch: Sequence[TokenSequence]) -> tuple[torch.Tensor, PackedLayout]:
         lengths = [len(row.ids) for row in batch]

@@ -6,8 +6,11 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from rag_rerankers.checkpoints import ALIASES, Kind
-from rag_rerankers.engine.device import choose_device, choose_dtype
+from rag_rerankers.engine.device import choose_device, choose_dtype, float_dtype
+from rag_rerankers.engine.probe import UnfitForInt8Error
 from rag_rerankers.errors import ModelLoadError
 from rag_rerankers.hub import resolve
 from rag_rerankers.options import ModelOptions
@@ -34,14 +37,24 @@ def load(name: str, options: ModelOptions) -> CrossEncoderScorer | LateInteracti
     if max_length is None and known is not None and kind == "cross-encoder":
         max_length = known.max_length
     scorer_class = CrossEncoderScorer if kind == "cross-encoder" else LateInteractionScorer
-    scorer = scorer_class.load(
-        folder,
-        device=device,
-        dtype=dtype,
-        max_length=max_length,
-        long_documents=options.long_documents,
-        batch_tokens=options.batch_tokens,
-    )
+
+    def load_in(dtype: torch.dtype) -> CrossEncoderScorer | LateInteractionScorer:
+        return scorer_class.load(
+            folder,
+            device=device,
+            dtype=dtype,
+            max_length=max_length,
+            long_documents=options.long_documents,
+            batch_tokens=options.batch_tokens,
+        )
+
+    try:
+        scorer = load_in(dtype)
+    except UnfitForInt8Error as error:
+        if options.dtype != "auto":
+            raise
+        logger.warning("%s: %s", name, error)
+        scorer = load_in(float_dtype(device))
     logger.info(
         "%s: %s on %s in %s, %s, %d tokens at most",
         name,

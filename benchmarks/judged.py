@@ -1,0 +1,168 @@
+"""What the project promises about its speed, and what was measured."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from benchmarks.compared import Row, rows
+from benchmarks.contestants import OURS
+from benchmarks.figures import line, percentile, spread
+from benchmarks.store import Part, Store
+
+__all__ = ["ARTICLE", "Judged", "judged"]
+
+ARTICLE = "article_loop"
+"""Key of the loop that the article shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One promise.
+
+    Attributes:
+        what: What it is about.
+        target: What it promises.
+        measured: What was found.
+        kept: Whether that is enough.
+    """
+
+    what: str
+    target: str
+    measured: str
+    kept: bool
+
+
+def judged(store: Store) -> list[Judged]:
+    """Every promise that something was measured for."""
+    return [
+        *_against_peers(store),
+        *_equal_dtype(store),
+        *_concurrent(store),
+        *_linear(store),
+        *_memory(store),
+        *_cascade(store),
+    ]
+
+
+def _against_peers(store: Store) -> Iterator[Judged]:
+    part = store.get("cpu/bge/50")
+    if part is None:
+        return
+    others = [row for row in rows(part) if row.peer != OURS and row.to_best is not None]
+    where = "bge, 50 candidates: "
+    yield from _least(
+        where + "the fastest peer at its best", 1.2, [r for r in others if r.peer != ARTICLE]
+    )
+    yield from _least(where + "the article's loop", 4, [r for r in others if r.peer == ARTICLE])
+    defaults = [row for row in others if "defaults" in row.roles and row.peer != ARTICLE]
+    yield from _least(where + "peers at their defaults", 4, defaults)
+
+
+def _least(what: str, target: float, found: list[Row]) -> Iterator[Judged]:
+    """The peer that comes closest to this project."""
+    ratios = [(row.to_best, row) for row in found if row.to_best is not None]
+    if ratios:
+        ratio, row = min(ratios, key=lambda item: item[0].median)
+        measured = (
+            f"{ratio.median:.2f}x ({ratio.low:.2f} to {ratio.high:.2f}; {row.name}, {row.config})"
+        )
+        yield Judged(what, f"at least {target:g}x its time", measured, ratio.median >= target)
+
+
+def _equal_dtype(store: Store) -> Iterator[Judged]:
+    """One line a model: the smallest ratio of all sizes and peers."""
+    by_model: dict[str, list[tuple[float, str, Row]]] = {}
+    for key, part in store.under("cpu"):
+        model, _, size = key.partition("/")
+        for row in rows(part):
+            if row.peer != OURS and row.to_equal is not None:
+                by_model.setdefault(model, []).append((row.to_equal.median, size, row))
+    for model, found in sorted(by_model.items()):
+        ratio, size, row = min(found, key=lambda item: item[0])
+        sizes = ", ".join(sorted({size for _, size, _ in found}, key=int))
+        yield Judged(
+            f"{model}, {sizes} candidates: never slower at equal dtype",
+            "at least 1x everybody's time",
+            f"{ratio:.2f}x ({row.name}, {row.config}, {size} candidates)",
+            ratio >= 1,
+        )
+
+
+def _concurrent(store: Store) -> Iterator[Judged]:
+    for model, part in store.under("concurrency"):
+        if "error" in part:
+            continue
+        runs, callers = part["runs"], part["callers"]
+        where = f"{model}, {callers} callers"
+        rate = {
+            name: run["texts"] / statistics.median(run["seconds"]) for name, run in runs.items()
+        }
+        for way, name in (("threads", f"threads/{callers}"), ("asyncio", "asyncio")):
+            share = rate[name] / rate["one caller"]
+            who = f"{where} with {part['each']} candidates each, {way}"
+            yield Judged(
+                f"{who}: throughput of one caller with all", ">= 0.9", f"{share:.2f}", share >= 0.9
+            )
+            latencies = runs[name]["latencies"]
+            tail = percentile(latencies, 0.99) / statistics.median(latencies)
+            yield Judged(f"{who}: p99 over p50", "< 3", f"{tail:.2f}", tail < 3)
+            gain = rate[f"short, {way}"] / rate["short, one after another"]
+            yield Judged(
+                f"{where} with one short candidate each, {way}: over one after another",
+                ">= 1.5x",
+                f"{gain:.2f}x",
+                gain >= 1.5,
+            )
+
+
+def _linear(store: Store) -> Iterator[Judged]:
+    for model, part in store.under("linearity"):
+        if "error" in part:
+            continue
+        fitted = fit(part)
+        sizes = [point["candidates"] for point in part["points"]]
+        yield Judged(
+            f"{model}: linear in the tokens, {sizes[0]} to {sizes[-1]} candidates",
+            "r2 >= 0.99",
+            f"{fitted:.4f}",
+            fitted >= 0.99,
+        )
+
+
+def fit(part: Part) -> float:
+    """How much of the time a straight line over the tokens explains."""
+    points = part["points"]
+    times = [statistics.median(point["seconds"]) for point in points]
+    return line([point["tokens"] for point in points], times).r2
+
+
+def _memory(store: Store) -> Iterator[Judged]:
+    for model, part in store.under("memory"):
+        if "error" in part:
+            continue
+        few, many = sorted(part["counts"], key=int)
+        ratio = part["counts"][many]["peak"] / part["counts"][few]["peak"]
+        yield Judged(
+            f"{model}: peak memory of {int(many):,} texts over {few}",
+            "<= 1.2x",
+            f"{ratio:.2f}x",
+            ratio <= 1.2,
+        )
+
+
+def _cascade(store: Store) -> Iterator[Judged]:
+    for model, part in store.under("cascade"):
+        if "error" in part:
+            continue
+        alone = spread(part["seconds"]["alone"]).median
+        for name, seconds in sorted(part["seconds"].items()):
+            if name != "alone":
+                gain = alone / spread(seconds).median
+                yield Judged(
+                    f"{model} behind {name}, {part['keep']} of {part['candidates']} kept",
+                    "faster than alone",
+                    f"{gain:.2f}x",
+                    gain > 1,
+                )

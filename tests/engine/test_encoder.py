@@ -1,0 +1,246 @@
+"""The layers that are run for models of BERT's family, against the models' own code."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+import torch
+import transformers
+from torch.multiprocessing.reductions import StorageWeakRef
+from transformers import AutoModel, AutoModelForSequenceClassification
+
+from rag_rerankers.engine import encoder as encoder_module
+from rag_rerankers.engine.attention import PackedLayout
+from rag_rerankers.engine.encoder import FusedEncoder
+from rag_rerankers.engine.linear import FloatLinear
+from rag_rerankers.engine.probe import choose_runner
+from rag_rerankers.engine.runners import PackedRunner, PaddedRunner
+from rag_rerankers.tokenization import TokenSequence
+
+CPU = torch.device("cpu")
+SIZES = {
+    "vocab_size": 90,
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "max_position_embeddings": 70,
+}
+FAMILY = {
+    "bert": {"type_vocab_size": 2, "pad_token_id": 0},
+    "roberta": {"type_vocab_size": 1, "pad_token_id": 1},
+    "xlm-roberta": {"type_vocab_size": 1, "pad_token_id": 1},
+    "camembert": {"type_vocab_size": 1, "pad_token_id": 1},
+    "electra": {"type_vocab_size": 2, "pad_token_id": 0, "embedding_size": 32},
+}
+OTHERS = ["distilbert_reranker", "mpnet_reranker", "deberta_reranker", "modernbert_reranker",
+          "electra_reranker"]  # fmt: skip
+"""The last has embeddings narrower than its layers."""
+
+
+def built(model_type: str, **settings):
+    """A model with weights so large that any mistake shows."""
+    config = transformers.AutoConfig.for_model(
+        model_type, **{**SIZES, **FAMILY.get(model_type, {}), **settings}
+    )
+    config._attn_implementation = "eager"
+    torch.manual_seed(3)
+    model = AutoModel.from_config(config).eval().requires_grad_(False)
+    for name, parameter in model.named_parameters():
+        if "LayerNorm.weight" not in name:
+            parameter.normal_(std=0.3)
+    return model
+
+
+def loaded(make, maker: str):
+    model = AutoModelForSequenceClassification.from_pretrained(
+        make(maker), local_files_only=True, dtype=torch.float32, attn_implementation="eager"
+    )
+    return model.eval().requires_grad_(False)
+
+
+def rows(pad: int, types: int) -> list[TokenSequence]:
+    """Equal lengths, one token, the padding token spelled out, not all attended."""
+    generator = torch.Generator().manual_seed(5)
+
+    def row(length: int, attended: int | None = None) -> TokenSequence:
+        ids = torch.randint(5, 90, (length,), generator=generator).tolist()
+        type_ids = [int(types > 1 and n > length // 2) for n in range(length)]
+        return TokenSequence(ids, type_ids, attended)
+
+    spelled = row(9)
+    spelled = spelled._replace(ids=[pad, *spelled.ids[:3], pad, pad, *spelled.ids[3:5], pad])
+    return [row(40), row(9), spelled, row(9, 6), row(9, 1), row(1), row(17, 16)]
+
+
+def own(model, row: TokenSequence) -> torch.Tensor:
+    """One sequence alone through the model's own code."""
+    mask = torch.zeros(1, len(row.ids), dtype=torch.long)
+    mask[0, : row.n_attended] = 1
+    inputs = {"input_ids": torch.tensor([row.ids]), "attention_mask": mask}
+    if getattr(model.config, "type_vocab_size", 0) > 1:
+        inputs["token_type_ids"] = torch.tensor([row.type_ids])
+    return model.base_model(**inputs).last_hidden_state[0]
+
+
+def check(model, tolerance: float = 1e-5) -> None:
+    batch = rows(model.config.pad_token_id, getattr(model.config, "type_vocab_size", 0))
+    with torch.inference_mode():
+        expected = torch.cat([own(model, row) for row in batch])
+        found = PackedRunner(model, encoder=FusedEncoder(model)).hidden(batch)
+        again = torch.cat([own(model, row) for row in batch])
+    assert found.shape == expected.shape
+    torch.testing.assert_close(found, expected, atol=tolerance, rtol=tolerance)
+    torch.testing.assert_close(again, expected, atol=tolerance, rtol=0)
+
+
+# --- the same numbers ---
+
+
+@pytest.mark.parametrize("model_type", FAMILY)
+def test_hidden_states_are_the_models_own(model_type):
+    check(built(model_type))
+
+
+@pytest.mark.parametrize("maker", ["bert_reranker", "roberta_reranker", "xlmr_reranker"])
+def test_hidden_states_of_checkpoints_are_the_models_own(make, maker):
+    check(loaded(make, maker))
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu_new", "gelu_pytorch_tanh", "silu"])
+def test_other_activations_are_those_of_the_model(activation):
+    check(built("bert", hidden_act=activation))
+
+
+def test_a_function_as_the_activation_is_called():
+    model = built("bert")
+    for layer in model.encoder.layer:
+        del layer.intermediate.intermediate_act_fn
+        layer.intermediate.intermediate_act_fn = torch.sin
+    check(model)
+
+
+@pytest.mark.parametrize("activation", ["gelu", "relu", "silu", "tanh"])
+def test_int8_covers_what_the_activation_gives(activation):
+    """All of it: only GELU never falls below -0.17, SiLU does and tanh goes down to -1."""
+    model = built("bert", hidden_act=activation)
+    batch = rows(0, 2)
+    with torch.inference_mode():
+        expected = PackedRunner(model, encoder=FusedEncoder(model)).hidden(batch)
+        found = PackedRunner(model, encoder=FusedEncoder(model, int8=True)).hidden(batch)
+    assert (found - expected).norm() / expected.norm() < 0.08
+
+
+def test_the_norms_own_epsilon_is_used():
+    check(built("bert", layer_norm_eps=0.5))
+
+
+def test_a_position_beyond_the_last_is_not_made_up():
+    model = built("roberta")
+    runner = PackedRunner(model, encoder=FusedEncoder(model))
+    with pytest.raises((IndexError, RuntimeError)):
+        runner.hidden([TokenSequence(list(range(5, 74)))])  # 68 fit
+
+
+# --- one copy of the weights ---
+
+
+def attention_weights(model):
+    for layer in model.base_model.encoder.layer:
+        attention = layer.attention.self
+        yield [attention.query.weight, attention.key.weight, attention.value.weight]
+
+
+def test_the_weights_of_query_key_and_value_are_views_of_one_tensor():
+    model = built("bert")
+    before = [[part.clone() for part in parts] for parts in attention_weights(model)]
+    encoder = FusedEncoder(model)
+    for parts, were, layer in zip(attention_weights(model), before, encoder._layers, strict=True):
+        joined = layer.qkv._weight
+        n_bytes = 32 * 32 * 4
+        starts = [joined.data_ptr() + n * n_bytes for n in range(3)]
+        assert [part.data_ptr() for part in parts] == starts
+        assert all(torch.equal(part, was) for part, was in zip(parts, were, strict=True))
+    first, one = model.encoder.layer[0], encoder._layers[0]
+    for mine, theirs in [(one.attended, first.attention.output.dense),
+                         (one.widen, first.intermediate.dense),
+                         (one.narrow, first.output.dense)]:  # fmt: skip
+        assert mine._weight.data_ptr() == theirs.weight.data_ptr()
+
+
+def test_int8_leaves_the_models_weights_alone_until_they_are_released():
+    model = built("bert")
+    before = [part.data_ptr() for parts in attention_weights(model) for part in parts]
+    FusedEncoder(model, int8=True)
+    after = [part.data_ptr() for parts in attention_weights(model) for part in parts]
+    assert after == before
+
+
+def test_release_frees_the_layers_and_int8_goes_on():
+    model = built("bert")
+    layers = list(model.encoder.parameters())
+    stored = [StorageWeakRef(parameter.untyped_storage()) for parameter in layers]
+    matrices = [one for one, parameter in zip(stored, layers, strict=True) if parameter.dim() == 2]
+    kept = [parameter.numel() for parameter in model.embeddings.parameters()]
+    encoder = FusedEncoder(model, int8=True)
+    layout = PackedLayout.of([5, 3], [5, 3], CPU)
+    inputs = {"input_ids": torch.arange(8)[None], "position_ids": torch.arange(8)[None]}
+    expected = encoder(layout, **inputs)
+    encoder.release()
+    assert torch.equal(encoder(layout, **inputs), expected)
+    assert all(parameter.numel() == 0 for parameter in layers)
+    assert [parameter.numel() for parameter in model.embeddings.parameters()] == kept
+    gc.collect()
+    assert len(matrices) == 3 * 6
+    assert all(one.expired() for one in matrices), "somebody still holds float weights"
+
+
+@pytest.mark.parametrize("with_logits", [True, False], ids=["logits", "hidden states"])
+def test_a_model_in_int8_keeps_no_float_weights_of_its_layers(make, monkeypatch, with_logits):
+    stored = []
+
+    class Recorded(FloatLinear):
+        def __init__(self, weight, *rest) -> None:
+            stored.append(StorageWeakRef(weight.untyped_storage()))
+            super().__init__(weight, *rest)
+
+    monkeypatch.setattr(encoder_module, "FloatLinear", Recorded)
+    model = loaded(make, "bert_reranker")
+    runner = choose_runner(model, 0, with_logits=with_logits, int8=True)
+    assert isinstance(runner, PackedRunner)
+    gc.collect()
+    assert len(stored) == 2 * 4, "layers, each with four products"
+    assert all(one.expired() for one in stored)
+
+
+# --- models that are not built like that ---
+
+
+@pytest.mark.parametrize("maker", OTHERS)
+def test_other_families_are_refused(make, maker):
+    with pytest.raises((AttributeError, TypeError)):
+        FusedEncoder(loaded(make, maker))
+
+
+@pytest.mark.parametrize("maker", OTHERS)
+def test_the_probe_does_without(make, maker):
+    model = loaded(make, maker)
+    runner = choose_runner(model, model.config.pad_token_id, with_logits=True)
+    assert getattr(runner, "encoder", None) is None
+
+
+def test_a_model_that_is_no_longer_like_its_family_is_noticed_by_its_numbers():
+    """Parts of BERT's names around attention that looks to the left only."""
+    model = built("bert", is_decoder=True)
+    runner = choose_runner(model, 0, with_logits=False)
+    assert getattr(runner, "encoder", None) is None
+
+
+@pytest.mark.skipif(
+    int(transformers.__version__.split(".")[0]) >= 5, reason="transformers 5 has dropped them"
+)
+@pytest.mark.parametrize("positions", ["relative_key", "relative_key_query"])
+def test_relative_positions_are_noticed_by_their_numbers(positions):
+    model = built("bert", position_embedding_type=positions)
+    assert isinstance(choose_runner(model, 0, with_logits=False), PaddedRunner)
