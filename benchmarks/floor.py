@@ -24,9 +24,9 @@ __all__ = ["FLOOR", "KERNELS", "Floor"]
 KERNELS = {
     "float32": ("linear",),
     "bfloat16": ("linear",),
-    "int8": ("dynamic onednn", "dynamic x86", "dynamic fbgemm", "qlinear_pointwise"),
+    "int8": ("dynamic onednn", "dynamic fbgemm", "qlinear_pointwise"),
 }
-BATCHES = (256, 512, 1024, 2048, 4096)
+BATCHES = (512, 2048)
 # Weights of so many layers take turns: more than a cache holds, as in the model.
 _LAYERS_HELD = 6
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.environment import has_bfloat16
 from benchmarks.peers.base import Config, Model, Score
 
 __all__ = ["OURS", "Ours"]
@@ -20,7 +19,12 @@ class Ours:
 
     def configs(self, model: Model) -> list[Config]:
         """The defaults, and every precision that they are not."""
-        default = "bfloat16" if has_bfloat16() else "float32"
+        import torch
+
+        from rag_rerankers.engine.device import choose_dtype
+
+        chosen = choose_dtype("auto", torch.device("cpu"))
+        default = str(chosen).removeprefix("torch.")
         others = [dtype for dtype in ("float32", "bfloat16", "int8") if dtype != default]
         return [
             Config("defaults", default),

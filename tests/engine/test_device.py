@@ -4,10 +4,12 @@ import pytest
 import torch
 
 from rag_rerankers.engine import device as device_module
+from rag_rerankers.engine import linear
 from rag_rerankers.engine.device import (
     choose_device,
     choose_dtype,
     cpu_has_bfloat16,
+    cpu_has_fast_int8,
     default_batch_tokens,
 )
 
@@ -88,8 +90,34 @@ def test_auto_on_cuda_is_the_half_precision_that_the_device_multiplies(cuda, cap
 @pytest.mark.parametrize(("has", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
 def test_auto_on_the_cpu_is_bfloat16_only_with_the_instructions(monkeypatch, has, expected):
     monkeypatch.setattr(device_module, "cpu_has_bfloat16", lambda: has)
+    monkeypatch.setattr(device_module, "cpu_has_fast_int8", lambda: False)
     assert choose_dtype("auto", CPU) == expected
     assert choose_dtype("auto", MPS) == torch.float32
+
+
+def test_auto_on_the_cpu_is_int8_where_that_is_fast_and_only_there(cuda, monkeypatch):
+    monkeypatch.setattr(device_module, "cpu_has_fast_int8", lambda: True)
+    cuda(1, (9, 0))
+    assert choose_dtype("auto", CPU) == torch.int8
+    assert choose_dtype("auto", CUDA) == torch.bfloat16
+    assert choose_dtype("auto", MPS) == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("machine", "capability", "there", "expected"),
+    [
+        ("x86_64", "AVX2", True, True),
+        ("AMD64", "AVX512", True, True),
+        ("x86_64", "DEFAULT", True, False),
+        ("x86_64", "AVX2", False, False),
+        ("aarch64", "SVE256", True, False),
+    ],
+)
+def test_int8_is_fast_on_x86_with_vectors(monkeypatch, machine, capability, there, expected):
+    monkeypatch.setattr(device_module.platform, "machine", lambda: machine)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(linear, "int8_is_there", lambda: there)
+    assert cpu_has_fast_int8() is expected
 
 
 @pytest.mark.parametrize(
