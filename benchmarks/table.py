@@ -47,6 +47,7 @@ def page(store: Store) -> str:
         concurrency=list(_concurrency(store)),
         linearity=list(_linearity(store)),
         memory=list(_memory(store)),
+        fidelity=[(m, part) for m, part in store.under("fidelity") if "error" not in part],
         cascade=[(m, part) for m, part in store.under("cascade") if "error" not in part],
         gpu=[(m, _gpu(part)) for m, part in store.under("gpu") if "error" not in part],
         missing=[

@@ -160,5 +160,34 @@ class Queue:
                 self._requests.append(request)
         return parts
 
+    def split(self, batches: int, most_held: int) -> list[list[Part]]:
+        """All that waits, in so many batches of about the same number of tokens.
+
+        The longest sequence that is left goes to the batch that has the least.
+
+        Args:
+            batches: How many.
+            most_held: As for :meth:`take`.
+
+        Returns:
+            Batches that are not empty, the largest first.
+        """
+        open_ = list(self._open(most_held))
+        rows = [(request, index) for request in open_ for index in request.waiting]
+        rows.sort(key=lambda row: row[0].lengths[row[1]], reverse=True)
+        shares: list[dict[Request, list[int]]] = [{} for _ in range(batches)]
+        loads = [0] * batches
+        for request, index in rows:
+            least = loads.index(min(loads))
+            loads[least] += request.lengths[index]
+            shares[least].setdefault(request, []).append(index)
+        for request in open_:
+            request.held += request.tokens_waiting
+            request.turn += request.tokens_waiting
+            request.tokens_waiting = 0
+            request.waiting.clear()
+        order = sorted(range(batches), key=loads.__getitem__, reverse=True)
+        return [[Part(*share) for share in shares[n].items()] for n in order if shares[n]]
+
     def _open(self, most_held: int) -> Iterator[Request]:
         return (r for r in self._requests if r.waiting and r.held <= most_held)

@@ -156,8 +156,9 @@ def test_the_weights_of_query_key_and_value_are_views_of_one_tensor():
     model = built("bert")
     before = [[part.clone() for part in parts] for parts in attention_weights(model)]
     encoder = FusedEncoder(model)
-    for parts, were, layer in zip(attention_weights(model), before, encoder._layers, strict=True):
-        joined = layer.qkv._weight
+    layers = [*encoder._layers, encoder._last]
+    for parts, were, layer in zip(attention_weights(model), before, layers, strict=True):
+        joined = (layer.query or layer.rest)._weight
         n_bytes = 32 * 32 * 4
         starts = [joined.data_ptr() + n * n_bytes for n in range(3)]
         assert [part.data_ptr() for part in parts] == starts

@@ -41,7 +41,7 @@ class ModelFields(BaseModel):
     """``"auto"`` (CUDA if there is one, else CPU), or what ``torch.device`` takes."""
 
     dtype: Annotated[str, SkipValidation] = "auto"
-    """``"auto"``, ``"float32"``, ``"bfloat16"`` or ``"float16"``."""
+    """``"auto"``, ``"float32"``, ``"bfloat16"``, ``"float16"`` or ``"int8"``."""
 
     max_length: Annotated[int | None, SkipValidation] = None
     """Tokens that the model reads. None: the model's own default."""

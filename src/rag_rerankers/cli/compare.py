@@ -52,7 +52,7 @@ def compare(
         bool, typer.Option("--lenient", help="Count mistakes in the data and go on.")
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16, int8.")] = "auto",
 ) -> None:
     """Show how two rankings of your own questions differ, and what to judge by hand."""
     with failing_softly():

@@ -81,7 +81,7 @@ def evaluate(
     ] = False,
     cost: Annotated[bool, typer.Option(help="Also time small batches and read the memory.")] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16, int8.")] = "auto",
     max_length: Annotated[int | None, typer.Option(help="Tokens that the model reads.")] = None,
     long_documents: Annotated[str, typer.Option(help="truncate or max_passage.")] = "truncate",
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what runs where.")] = False,

@@ -47,7 +47,7 @@ def rank(
     top_n: Annotated[int | None, typer.Option(help="Keep this many; all by default.")] = None,
     threshold: Annotated[float | None, typer.Option(help="Least relevance, 0..1.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16, int8.")] = "auto",
     max_length: Annotated[int | None, typer.Option(help="Tokens that the model reads.")] = None,
     long_documents: Annotated[str, typer.Option(help="truncate or max_passage.")] = "truncate",
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,

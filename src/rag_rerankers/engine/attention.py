@@ -93,6 +93,7 @@ def attend(
     layout: PackedLayout,
     scaling: float | None = None,
     window: int | None = None,
+    firsts: bool = False,
 ) -> torch.Tensor:
     """Attention within each sequence.
 
@@ -103,21 +104,24 @@ def attend(
         layout: Where the sequences lie.
         scaling: Factor on the products; None for ``1 / sqrt(dim)``.
         window: A token sees only tokens at a distance below this.
+        firsts: ``query`` holds the first token of each sequence only, shape (n, heads, dim).
 
     Returns:
         Shape as ``query``.
     """
     whole = layout.lengths == layout.attended
     if query.is_cuda and whole and query.dtype in (torch.float16, torch.bfloat16):
-        return _fused(query, key, value, layout, scaling, window)
+        return _fused(query, key, value, layout, scaling, window, firsts=firsts)
     out = torch.empty(query.shape, dtype=query.dtype, device=query.device)
-    start = 0
+    start = asked = 0
     # Batches are sorted by length: neighbours of equal length share one call.
     for (length, attended), group in groupby(zip(layout.lengths, layout.attended, strict=True)):
-        rows = slice(start, start + length * sum(1 for _ in group))
+        count = sum(1 for _ in group)
+        rows = slice(start, start + length * count)
+        asking = slice(asked, asked + count) if firsts else rows
         q, k, v = (
-            states[rows].unflatten(0, (-1, length)).transpose(1, 2)
-            for states in (query, key, value)
+            states.unflatten(0, (count, -1)).transpose(1, 2)
+            for states in (query[asking], key[rows], value[rows])
         )
         near = None
         if window is not None and length > window:
@@ -131,8 +135,8 @@ def attend(
             scale=scaling,
             enable_gqa=key.shape[1] != query.shape[1],
         )
-        out[rows] = part.transpose(1, 2).flatten(0, 1)
-        start = rows.stop
+        out[asking] = part.transpose(1, 2).flatten(0, 1)
+        start, asked = rows.stop, asked + count
     return out
 
 
@@ -143,19 +147,22 @@ def _fused(
     layout: PackedLayout,
     scaling: float | None,
     window: int | None,
+    *,
+    firsts: bool,
 ) -> torch.Tensor:
     # One kernel for all sequences; public in torch since 2.10.
     from torch.nn.attention.varlen import varlen_attn
 
     longest = max(layout.lengths)
     reach = -1 if window is None else window - 1
+    asked = torch.arange(len(query) + 1, dtype=torch.int32, device=query.device)
     out = varlen_attn(
         query,
         key,
         value,
+        asked if firsts else layout.starts,
         layout.starts,
-        layout.starts,
-        longest,
+        1 if firsts else longest,
         longest,
         scale=scaling,
         window_size=(reach, reach),

@@ -21,6 +21,9 @@ from rag_rerankers.engine.linear import FloatLinear, Int8Linear, Linear
 
 __all__ = ["FusedEncoder"]
 
+_ROWS, _ROWS_INT8 = 768, 384
+"""Tokens that go through the wide part of a layer together on a CPU, found by trying."""
+
 _GELU_LOWEST = -0.17
 """GELU's minimum is -0.16997."""
 
@@ -43,9 +46,15 @@ class _Norm:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Layer:
-    """One layer's parts, in the order of their use."""
+    """One layer's parts, in the order of their use.
 
-    qkv: Linear
+    Attributes:
+        query: Makes queries; None where they come out of ``rest`` as well.
+        rest: Makes keys and values.
+    """
+
+    query: Linear | None
+    rest: Linear
     attended: Linear
     attention_norm: _Norm
     widen: Linear
@@ -73,29 +82,45 @@ class FusedEncoder:
         self._body = body
         self._embeddings: Any = body.embeddings
         kind = Int8Linear if int8 else FloatLinear
-        self._layers = [_read(layer, kind) for layer in body.encoder.layer]
+        *others, last = body.encoder.layer
+        self._layers = [_read(layer, kind) for layer in others]
+        self._last = _read(last, kind, apart=True)
         attention = body.encoder.layer[0].attention.self
         self._heads = int(attention.num_attention_heads)
 
     def __call__(
-        self, layout: PackedLayout, input_ids: torch.Tensor, **inputs: torch.Tensor
+        self,
+        layout: PackedLayout,
+        input_ids: torch.Tensor,
+        *,
+        firsts: bool = False,
+        **inputs: torch.Tensor,
     ) -> torch.Tensor:
         """Last hidden states, shape (tokens, width).
 
         Args:
             layout: Where the sequences lie.
+            firsts: Only the first token's of each sequence, shape (sequences, width): nothing but
+                keys and values of the others is computed in the last layer.
             input_ids: Shape (1, tokens).
             **inputs: What else the embeddings take: position ids, segment ids.
         """
         states: torch.Tensor = self._embeddings(input_ids=input_ids, **inputs)[0]
         for layer in self._layers:
-            qkv = layer.qkv(states).unflatten(1, (3, self._heads, -1))
-            query, key, value = qkv.transpose(1, 2).unbind(2)
-            context = attend(query, key, value, layout=layout)
-            states = layer.attention_norm(layer.attended(context.flatten(1)).add_(states))
-            wide = layer.activation(layer.widen(states))
-            states = layer.norm(layer.narrow(wide).add_(states))
-        return states
+            query, key, value = self._parts(layer.rest(states), 3)
+            states = _finish(layer, attend(query, key, value, layout=layout), states)
+        last = self._last
+        assert last.query is not None
+        key, value = self._parts(last.rest(states), 2)
+        asking = states[layout.starts[:-1].long()] if firsts else states
+        (query,) = self._parts(last.query(asking), 1)
+        context = attend(query, key, value, layout=layout, firsts=firsts)
+        return _finish(last, context, asking)
+
+    def _parts(self, states: torch.Tensor, number: int) -> tuple[torch.Tensor, ...]:
+        """Queries, keys and values side by side, to as many of shape (tokens, heads, dim)."""
+        parts: tuple[torch.Tensor, ...] = states.unflatten(1, (number, self._heads, -1)).unbind(1)
+        return parts
 
     def release(self) -> None:
         """Free the model's own weights of the layers: they are not needed beside int8 ones."""
@@ -103,7 +128,26 @@ class FusedEncoder:
             parameter.data = parameter.data.new_empty(0)
 
 
-def _read(layer: Any, kind: type[FloatLinear] | type[Int8Linear]) -> _Layer:
+def _finish(layer: _Layer, context: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
+    """What comes behind the attention."""
+    states = layer.attention_norm(layer.attended(context.flatten(1)).add_(states))
+    if states.device.type != "cpu":
+        return _feed_forward(layer, states)
+    # The wide states of a few hundred tokens stay in the cache, and in memory that is there already.
+    step = _ROWS_INT8 if isinstance(layer.widen, Int8Linear) else _ROWS
+    out = torch.empty_like(states)
+    for first in range(0, len(states), step):
+        rows = slice(first, first + step)
+        out[rows] = _feed_forward(layer, states[rows])
+    return out
+
+
+def _feed_forward(layer: _Layer, states: torch.Tensor) -> torch.Tensor:
+    wide = layer.activation(layer.widen(states))
+    return layer.norm(layer.narrow(wide).add_(states))
+
+
+def _read(layer: Any, kind: type[FloatLinear] | type[Int8Linear], *, apart: bool = False) -> _Layer:
     own = layer.attention.self
     parts = (own.query, own.key, own.value)
     weight = torch.cat([part.weight.detach() for part in parts])
@@ -115,8 +159,10 @@ def _read(layer: Any, kind: type[FloatLinear] | type[Int8Linear]) -> _Layer:
     activation = layer.intermediate.intermediate_act_fn
     exact = isinstance(activation, torch.nn.Module) and _is_gelu(activation)
     lowest = _GELU_LOWEST if exact else None
+    width = len(own.query.weight) if apart else 0
     return _Layer(
-        qkv=kind(weight, bias),
+        query=kind(weight[:width], bias[:width]) if apart else None,
+        rest=kind(weight[width:], bias[width:]),
         attended=_linear(layer.attention.output.dense, kind),
         attention_norm=_Norm.of(layer.attention.output.LayerNorm),
         widen=_linear(layer.intermediate.dense, kind),

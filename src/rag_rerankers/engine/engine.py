@@ -61,7 +61,8 @@ class Engine:
             batch_tokens=batch_tokens or default_batch_tokens(self.device),
         )
         # The threads know the lanes but not the engine: they end when nobody uses it any more.
-        weakref.finalize(self, self._lanes.stop)
+        # At exit others see to that, after the program's own exit hooks.
+        weakref.finalize(self, self._lanes.stop).atexit = False
 
     @property
     def packed(self) -> bool:

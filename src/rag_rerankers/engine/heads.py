@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from rag_rerankers.engine.attention import PackedLayout
 
-__all__ = ["HEADS", "Head", "HeadModules", "keep_head_in_float32"]
+__all__ = ["HEADS", "OF_FIRST_TOKEN", "Head", "HeadModules", "keep_head_in_float32"]
 
 
 class HeadModules:
@@ -95,6 +95,9 @@ def _modernbert_mean(
     logits: torch.Tensor = modules.classifier(modules.head(_mean(states, layout)))
     return logits
 
+
+OF_FIRST_TOKEN: frozenset[Head] = frozenset({_roberta, _bert, _modernbert})
+"""Those that look at nothing but the first token of each sequence."""
 
 HEADS: tuple[Head, ...] = (_roberta, _bert, _modernbert, _modernbert_mean)
 """All of them, to be tried in turn."""

@@ -12,6 +12,7 @@ import logging
 import os
 import threading
 import weakref
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 _MOST_LANES = 4
 _SMALLEST = 256
 """Tokens below which a batch is not made smaller for the sake of an even end."""
+_ONE_BATCH = 1024
+"""Tokens for each lane that are not worth several batches: products are faster in large ones."""
 _LUMP = 1.2
 """How much longer than an even share a sequence must be, for all cores to share its pass."""
 _LONGEST_BATCH = 60.0
@@ -90,6 +93,7 @@ class Lanes:
         self._lock = threading.RLock()
         self._work = threading.Condition(self._lock)
         self._queue = Queue()
+        self._shares: deque[list[Part]] = deque()
         self._running = 0
         self._stopped = False
         self._threads: list[threading.Thread] = []
@@ -191,6 +195,8 @@ class Lanes:
         """What this thread is to compute now; nothing if it is not its turn."""
         if self._stopped:
             return []
+        if self._shares and not lane.undivided:
+            return self._shares.popleft()
         budget = self.batch_tokens
         most_held = self._most_held()
         if self.count > 1:
@@ -200,8 +206,14 @@ class Lanes:
             if not mine:
                 return []
             if not lane.undivided:
-                # Batches become smaller towards the end, so that the lanes end together.
                 share = tokens // self.count
+                one_batch = 0 < share <= min(_ONE_BATCH, budget) and not self._runner.padded
+                if one_batch and not self._running:
+                    # Little to do, and every lane is free: a batch each, all of one size.
+                    self._shares.extend(self._queue.split(self.count, most_held))
+                    self._work.notify_all()
+                    return self._shares.popleft()
+                # Batches become smaller towards the end, so that the lanes end together.
                 budget = min(budget, max(share // 2, min(share, _SMALLEST)))
         return self._queue.take(
             budget, most_held, padded=self._runner.padded, equal=self._runner.equal_lengths

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 
 from rag_rerankers.engine.attention import PackedLayout, to_device
 from rag_rerankers.engine.encoder import FusedEncoder
-from rag_rerankers.engine.heads import Head, HeadModules
+from rag_rerankers.engine.heads import OF_FIRST_TOKEN, Head, HeadModules
 from rag_rerankers.tokenization import TokenSequence
 
 __all__ = ["PackedRunner", "PaddedRunner", "Runner", "first_position"]
@@ -136,12 +136,16 @@ class PackedRunner:
         self.encoder = encoder
 
     def hidden(self, batch: Sequence[TokenSequence]) -> torch.Tensor:
-        return self._run(self._filled(batch))[0][: sum(len(row.ids) for row in batch)]
+        states, _ = self._run(self._filled(batch), firsts=False)
+        return states[: sum(len(row.ids) for row in batch)]
 
     def logits(self, batch: Sequence[TokenSequence]) -> torch.Tensor:
         assert self._head is not None
         assert self._head_modules is not None
-        states, layout = self._run(self._filled(batch))
+        firsts = self.encoder is not None and self._head in OF_FIRST_TOKEN
+        states, layout = self._run(self._filled(batch), firsts=firsts)
+        if firsts:
+            layout = PackedLayout.of([1] * len(states), [1] * len(states), self._device)
         return self._head(self._head_modules, states, layout).view(-1)[: len(batch)]
 
     def _filled(self, batch: Sequence[TokenSequence]) -> Sequence[TokenSequence]:
@@ -156,7 +160,9 @@ class PackedRunner:
             return batch
         return [*batch, TokenSequence([batch[0].ids[0]] * missing)]
 
-    def _run(self, batch: Sequence[TokenSequence]) -> tuple[torch.Tensor, PackedLayout]:
+    def _run(
+        self, batch: Sequence[TokenSequence], *, firsts: bool
+    ) -> tuple[torch.Tensor, PackedLayout]:
         lengths = [len(row.ids) for row in batch]
         ids = torch.tensor(list(chain.from_iterable(row.ids for row in batch)))
         positions = torch.cat([torch.arange(length) for length in lengths]) + self._first_position
@@ -170,7 +176,7 @@ class PackedRunner:
         layout = PackedLayout.of(lengths, [row.n_attended for row in batch], self._device)
         inputs = {name: to_device(row[None], self._device) for name, row in inputs.items()}
         if self.encoder is not None:
-            return self.encoder(layout, **inputs), layout
+            return self.encoder(layout, firsts=firsts, **inputs), layout
         states: torch.Tensor = self._body(**inputs, packed_layout=layout).last_hidden_state
         return states[0], layout
 

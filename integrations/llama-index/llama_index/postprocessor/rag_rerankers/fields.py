@@ -66,7 +66,9 @@ class RerankFields(BaseNodePostprocessor):
         default="auto", frozen=True, description="'auto', 'cpu', 'cuda', 'cuda:1', 'mps'."
     )
     dtype: str = Field(
-        default="auto", frozen=True, description="'auto', 'float32', 'bfloat16' or 'float16'."
+        default="auto",
+        frozen=True,
+        description="'auto', 'float32', 'bfloat16', 'float16' or 'int8'.",
     )
     max_length: int | None = Field(
         default=None, frozen=True, description="Tokens that the model reads. None: its default."
