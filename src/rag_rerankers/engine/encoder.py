@@ -133,7 +133,7 @@ def _finish(layer: _Layer, context: torch.Tensor, states: torch.Tensor) -> torch
     states = layer.attention_norm(layer.attended(context.flatten(1)).add_(states))
     if states.device.type != "cpu":
         return _feed_forward(layer, states)
-    # The wide states of a few hundred tokens stay in the cache, and in memory that is there already.
+    # The wide states of a few hundred tokens stay in the cache, in memory that is there already.
     step = _ROWS_INT8 if isinstance(layer.widen, Int8Linear) else _ROWS
     out = torch.empty_like(states)
     for first in range(0, len(states), step):

@@ -102,13 +102,15 @@ class Lanes:
         """Begin to compute; :meth:`results` fetches.
 
         Raises:
-            RuntimeError: The threads have stopped, because the program ends.
+            RuntimeError: The threads have stopped, because the program ends, or could not start.
         """
         request = Request(sequences, after, self._lock)
         with self._lock:
             # A daemon thread may wait in peace: the interpreter takes it down.
             if self._stopped and not threading.current_thread().daemon:
-                raise RuntimeError("this model's threads have stopped: the program is ending")
+                raise RuntimeError(
+                    "this model's threads have stopped, as the program ends or cannot have more"
+                )
             if not self._threads:
                 self._start()
             self._queue.add(request)
@@ -163,7 +165,11 @@ class Lanes:
                 name=f"rag-rerankers-{lane.name}",
                 daemon=True,
             )
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError:
+                self.stop()  # with some of its lanes missing, work could wait for ever
+                raise
             started.wait()
             self._threads.append(thread)
             _alive.add(thread)
