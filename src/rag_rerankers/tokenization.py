@@ -8,6 +8,7 @@ no truncation, no padding); cutting, joining and padding happen on the ids.
 from __future__ import annotations
 
 import copy
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -189,3 +190,13 @@ def _find(ids: Sequence[int], part: Sequence[int], start: int) -> int:
         if list(ids[at : at + len(part)]) == list(part):
             return at
     return -1
+
+
+def _after_fork() -> None:
+    # The tokenizers' own pool of threads does not survive a fork, and they would wait for it for
+    # ever where the parent's environment asks for parallelism.
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
