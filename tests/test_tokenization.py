@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -7,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.checkpoints.tokenizers import wordpiece_tokenizer
 from tests.samples import MIXED, NASTY, random_texts
 from tokenizers import Tokenizer, models
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
@@ -208,3 +211,17 @@ def test_a_cancelled_caller_stops_between_two_parts_of_the_tokenization(load, mo
             tokenizer.ids(["a panda", "a bear"])
     finally:
         current_flag.reset(token)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_does_not_wait_for_the_pool_of_threads_that_it_lost(monkeypatch):
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
+    tokenizer = TextTokenizer(PreTrainedTokenizerFast(tokenizer_object=wordpiece_tokenizer()))
+    texts = ["a panda eats bamboo"] * 64
+    expected = tokenizer.ids(texts)  # by the parent's pool
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)  # a child that hangs is killed
+        os._exit(0 if tokenizer.ids(texts) == expected else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
