@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -82,3 +84,35 @@ def test_32_threads_get_the_scores_of_one(crowd):
 async def test_200_tasks_get_the_scores_of_one(crowd):
     reranker, jobs, scores = crowd
     check(jobs, scores, await asyncio.gather(*(reranker.arank(*job) for job in jobs)))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_children_forked_while_others_rank_get_the_scores_of_one(crowd):
+    reranker, jobs, scores = crowd
+    stop = threading.Event()
+
+    def work(number: int) -> int:
+        done = 0
+        while not stop.is_set():
+            reranker.rank(*jobs[(number + 7 * done) % 200])
+            done += 1
+        return done
+
+    with ThreadPoolExecutor(4) as threads:
+        busy = [threads.submit(work, number) for number in range(4)]
+        try:
+            for number in range(3):
+                child = os.fork()
+                if child == 0:
+                    signal.alarm(30)  # a child that hangs is killed
+                    right = False
+                    try:
+                        check(jobs[:5], scores, [reranker.rank(*job) for job in jobs[:5]])
+                        right = True
+                    finally:
+                        os._exit(0 if right else 1)
+                assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, number
+        finally:
+            stop.set()
+        assert all(future.result(20) for future in busy), "the parent's threads go on"

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import weakref
 
 import pytest
@@ -157,7 +158,7 @@ def test_a_program_that_ends_while_threads_rank_ends_well(make):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.usefixtures("two_cores")
-def test_a_child_forked_while_the_lanes_compute_has_lanes_of_its_own():
+def test_a_fork_waits_for_the_batches_in_progress_and_the_child_has_lanes_of_its_own():
     runner = Summing()
     lanes = Lanes(runner, with_logits=True, device=CPU, batch_tokens=10)
     runner.gate.clear()
@@ -167,15 +168,36 @@ def test_a_child_forked_while_the_lanes_compute_has_lanes_of_its_own():
     caller.start()
     for _ in range(2):
         assert runner.entered.acquire(timeout=20)
+    threading.Timer(0.2, runner.gate.set).start()
     child = os.fork()
     if child == 0:
         signal.alarm(20)  # a child that hangs is killed
-        runner.gate.set()
+        quiet = runner.at_once == 0 and not lanes._running
         right = collect(lanes, rows(3, 500)) == sums(rows(3, 500))
         alone = [thread.name for thread in lanes._threads]
-        os._exit(0 if right and alone == [f"rag-rerankers-lane-{n}" for n in range(2)] else 1)
+        own = alone == [f"rag-rerankers-lane-{n}" for n in range(2)]
+        os._exit(0 if quiet and right and own else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    runner.gate.set()
     caller.join(20)
     assert found == sums(asked), "the parent goes on"
+    lanes.stop()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.usefixtures("two_cores")
+def test_a_fork_by_what_runs_on_a_lane_does_not_wait_for_itself():
+    lanes = Lanes(Summing(), with_logits=True, device=CPU, batch_tokens=10)
+
+    def forks(_, output):
+        child = os.fork()
+        if child == 0:
+            os._exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        return output
+
+    started = time.monotonic()
+    assert len(list(run(lanes, rows(3), forks))) == 1
+    assert time.monotonic() - started < 30
+    assert collect(lanes, rows(3, 4)) == sums(rows(3, 4))
     lanes.stop()

@@ -37,7 +37,7 @@ _ONE_BATCH = 1024
 _LUMP = 1.2
 """How much longer than an even share a sequence must be, for all cores to share its pass."""
 _LONGEST_BATCH = 60.0
-"""Seconds that the end of the program waits for a batch in progress."""
+"""Seconds that the end of the program, or a fork, waits for a batch in progress."""
 _POLL = 0.1
 """Seconds after which a waiting caller looks whether it has been cancelled."""
 
@@ -143,6 +143,16 @@ class Lanes:
             # Its traceback leads back to the request, and holds the tensors of the failed batch.
             request.error = None
 
+    def rest(self) -> None:
+        """Wait until no batch is in progress; see :func:`_before_fork`."""
+        with self._lock:
+            self._work.wait_for(lambda: not self._running, _LONGEST_BATCH)
+
+    def resume(self) -> None:
+        """Go on after :meth:`rest`."""
+        with self._lock:
+            self._work.notify_all()
+
     def stop(self) -> None:
         """End the threads, each after its batch."""
         with self._lock:
@@ -199,7 +209,7 @@ class Lanes:
 
     def _next(self, lane: _Lane) -> list[Part]:
         """What this thread is to compute now; nothing if it is not its turn."""
-        if self._stopped:
+        if self._stopped or _forks:
             return []
         if self._shares and not lane.undivided:
             return self._shares.popleft()
@@ -294,11 +304,31 @@ class Lanes:
 
 
 _forked = False
+# One entry for every fork that is about to happen. Appending and popping need no lock.
+_forks: list[None] = []
+
+
+def _before_fork() -> None:
+    """Let batches end and none begin: a child would inherit the locks of whoever computes.
+
+    oneDNN's cache of programs has one, and a child that finds it locked waits for ever.
+    """
+    _forks.append(None)
+    if threading.current_thread() not in _alive:
+        for lanes in list(_all):
+            lanes.rest()
+
+
+def _after_fork_in_parent() -> None:
+    _forks.pop()
+    for lanes in list(_all):
+        lanes.resume()
 
 
 def _after_fork() -> None:
     """Make a forked child work: its parent's other threads do not exist in it."""
     global _forked
+    _forks.clear()
     if not _all:
         return
     _forked = True
@@ -318,5 +348,9 @@ def _leave() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork,
+    )
 atexit.register(_leave)
