@@ -12,7 +12,6 @@ import torch
 
 from rag_rerankers.scorers.late_interaction import LateInteractionScorer
 from rag_rerankers.scorers.maxsim import maxsim
-from rag_rerankers.windows import split_documents
 
 
 class EncodedOnce:
@@ -26,10 +25,9 @@ class EncodedOnce:
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
         """One MaxSim score per text."""
         self._encode([text for text in dict.fromkeys(texts) if text not in self._vectors])
-        ids, _, _ = self._scorer._query_ids(query)
         found = [self._vectors[text] for text in texts]
         lengths = [len(vectors) for vectors in found]
-        scores = maxsim(self._scorer._encode_query(ids), torch.cat(found), lengths)
+        scores = maxsim(self._scorer.encoder.query(query).vectors, torch.cat(found), lengths)
         return [float(score) for score in scores.tolist()]
 
     def relevance(self, query: str, scores: Sequence[float]) -> list[float]:
@@ -37,14 +35,4 @@ class EncodedOnce:
         return self._scorer.relevance(query, scores)
 
     def _encode(self, texts: Sequence[str]) -> None:
-        if not texts:
-            return
-        recipe = self._scorer.recipe
-        prompt, document_ids = self._scorer._ids(texts, recipe.document)
-        passages = split_documents(
-            document_ids, recipe.room(recipe.document, len(prompt)), "truncate"
-        )
-        sequences = [recipe.document_sequence([*prompt, *ids]) for ids in passages.ids]
-        for indices, (vectors, lengths) in self._scorer._encode(sequences, recipe.document):
-            for index, part in zip(indices, vectors.split(lengths), strict=True):
-                self._vectors[texts[index]] = part.clone()
+        self._vectors |= zip(texts, self._scorer.encoder.documents(texts), strict=True)

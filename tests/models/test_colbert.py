@@ -21,15 +21,10 @@ def known(request, real) -> tuple[Reranker, dict[str, torch.Tensor]]:
 
 
 def vectors(reranker: Reranker, side: str) -> torch.Tensor:
-    scorer = reranker.scorer
+    encoder = reranker.scorer.encoder
     if side == "query":
-        ids, _, _ = scorer._query_ids(TEXT)
-        return scorer._encode_query(ids).cpu()
-    _, (ids,) = scorer._ids([TEXT], scorer.recipe.document)
-    ((_, (found, _)),) = scorer._encode(
-        [scorer.recipe.document_sequence(ids)], scorer.recipe.document
-    )
-    return found.cpu()
+        return encoder.query(TEXT).vectors.cpu()
+    return encoder.documents([TEXT])[0]
 
 
 @pytest.mark.parametrize("side", ["document", "query"])

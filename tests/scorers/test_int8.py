@@ -93,9 +93,10 @@ def test_hidden_states_do_not_depend_on_the_company_to_the_last_bit(kind, loader
     scorer = loader(kind, dtype="int8")
     runner = scorer.engine._runner
     assert isinstance(runner, PackedRunner)
-    ids = scorer._tokenizer.ids(TEXTS)
-    wrap = scorer._template.join if kind.oracle == "pair" else None
-    batch = [wrap(row[:3], row) if wrap else scorer.recipe.document_sequence(row) for row in ids]
+    if kind.oracle == "pair":
+        batch = [scorer._template.join(row[:3], row) for row in scorer._tokenizer.ids(TEXTS)]
+    else:
+        _, batch = scorer.encoder.split(TEXTS)
     batch.sort(key=lambda row: -len(row.ids))
     with torch.inference_mode():
         together = runner.hidden(batch)
