@@ -14,6 +14,7 @@ from rag_rerankers.errors import (
     OutOfMemoryError,
     RerankError,
     ScoreError,
+    StoreError,
     TruncationWarning,
     UnsafeWeightsError,
 )
@@ -22,6 +23,7 @@ from rag_rerankers.reranker import Reranker
 from rag_rerankers.scorers import load_scorer
 from rag_rerankers.scorers.cascade import CascadeScorer
 from rag_rerankers.sharing import ashared_reranker, clear_shared_rerankers, shared_reranker
+from rag_rerankers.store import StoreInfo, TokenStore, Warmed
 from rag_rerankers.types import CalibratedScorer, RankedDocument, Scorer
 
 __version__ = "0.1.0"
@@ -41,8 +43,12 @@ __all__ = [
     "Reranker",
     "ScoreError",
     "Scorer",
+    "StoreError",
+    "StoreInfo",
+    "TokenStore",
     "TruncationWarning",
     "UnsafeWeightsError",
+    "Warmed",
     "__version__",
     "ashared_reranker",
     "check_cancelled",

@@ -6,6 +6,7 @@
     ├── MissingExtraError        an optional dependency is absent (also an ImportError)
     ├── ScoreError               a scorer returned what cannot be ranked (also a ValueError)
     ├── DataError                data to evaluate on that cannot be used (also a ValueError)
+    ├── StoreError               a token store that cannot be opened, read or written
     └── OutOfMemoryError         not even a single text fits the accelerator (also a MemoryError)
 
     TruncationWarning            texts were longer than the model reads (a UserWarning)
@@ -22,6 +23,7 @@ __all__ = [
     "OutOfMemoryError",
     "RerankError",
     "ScoreError",
+    "StoreError",
     "TruncationWarning",
     "UnsafeWeightsError",
 ]
@@ -66,6 +68,10 @@ class ScoreError(RerankError, ValueError):
 
 class DataError(RerankError, ValueError):
     """Data to evaluate on cannot be read, or contradicts itself; the message names the lines."""
+
+
+class StoreError(RerankError):
+    """A token store is damaged, foreign, of another version, or cannot be written."""
 
 
 class OutOfMemoryError(RerankError, MemoryError):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 
-__all__ = ["check_query", "check_texts"]
+__all__ = ["check_each_text", "check_query", "check_texts"]
 
 
 def check_query(query: object) -> None:
@@ -30,11 +30,19 @@ def check_texts(texts: object) -> list[str]:
         raise TypeError(f"texts must be a list of strings, not one {type(texts).__name__}")
     if isinstance(texts, (Mapping, Set)) or not isinstance(texts, Iterable):
         raise TypeError(f"texts must be a list of strings, not {type(texts).__name__}")
-    checked = list(texts)
-    for i, text in enumerate(checked):
+    return list(check_each_text(texts))
+
+
+def check_each_text(texts: Iterable[object]) -> Iterator[str]:
+    """Pass texts on, one by one.
+
+    Raises:
+        TypeError: Something is not a string; the message names its index.
+    """
+    for i, text in enumerate(texts):
         if not isinstance(text, str):
             raise TypeError(
                 f"text {i} is not a string but {type(text).__name__}: {text!r:.100}. "
                 "Drop it, or give its text"
             )
-    return checked
+        yield text

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-__all__ = ["CalibratedScorer", "RankedDocument", "Scorer"]
+if TYPE_CHECKING:
+    from rag_rerankers.store import Warmed
+
+__all__ = ["CalibratedScorer", "RankedDocument", "Scorer", "WarmableScorer"]
 
 
 @runtime_checkable
@@ -54,6 +57,20 @@ class CalibratedScorer(Scorer, Protocol):
 
         Returns:
             One number in 0..1 per score.
+        """
+        ...
+
+
+@runtime_checkable
+class WarmableScorer(Scorer, Protocol):
+    """A scorer that can prepare texts before any query comes."""
+
+    def warm(self, texts: Iterable[str], tell: Callable[[int], object]) -> Warmed:
+        """Prepare texts.
+
+        Args:
+            texts: Any number.
+            tell: To be called again and again with how many more texts are done.
         """
         ...
 

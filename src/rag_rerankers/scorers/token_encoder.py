@@ -104,6 +104,14 @@ class TokenEncoder:
         return cls(engine, TextTokenizer(tokenizer), recipe, projection, long_documents)
 
     @property
+    def dim(self) -> int:
+        """Numbers of a vector."""
+        if self._projection:
+            return len(self._projection[-1].weight)
+        width: int = self.engine.model.config.hidden_size
+        return width
+
+    @property
     def room(self) -> int:
         """Tokens of a document that fit."""
         side = self.recipe.document
