@@ -271,7 +271,7 @@ class Reranker:
             raise TypeError(f"texts must be a list of strings, not {type(texts).__name__}")
         scorer = self.scorer
         if not isinstance(scorer, WarmableScorer):
-            raise ValueError(
+            raise ValueError(  # noqa: TRY004 -- the model is of another kind, not the argument
                 f"{self.name!r} cannot be warmed: only a late-interaction model with a store keeps "
                 "the vectors of texts; of a cascade, warm that stage"
             )

@@ -12,6 +12,7 @@ from rag_rerankers.cli.evaluate import evaluate
 from rag_rerankers.cli.models import models
 from rag_rerankers.cli.rank import rank
 from rag_rerankers.cli.screen import stdout
+from rag_rerankers.cli.store import store
 
 __all__ = ["app"]
 
@@ -26,6 +27,7 @@ app.command()(rank)
 app.command("eval")(evaluate)
 app.command()(compare)
 app.command()(models)
+app.add_typer(store, name="store")
 
 
 @app.callback(invoke_without_command=True)

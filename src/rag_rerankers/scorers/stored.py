@@ -147,12 +147,15 @@ class StoredDocuments:
         self, keys: list[bytes], found: dict[bytes, StoredText], part: _Part
     ) -> tuple[list[bytes], dict[bytes, StoredText]]:
         for entries in self._encoded(part, found):
-            try:
-                self._store.put(self._shelf, entries)
-            except StoreError as error:
-                # The answer does not depend on it.
-                logger.warning("not stored, and encoded again next time: %s", error)
+            self._keep(entries)
         return keys, found
+
+    def _keep(self, entries: dict[bytes, StoredText]) -> None:
+        """Store entries if possible: an answer does not depend on it."""
+        try:
+            self._store.put(self._shelf, entries)
+        except StoreError as error:
+            logger.warning("not stored, and encoded again next time: %s", error)
 
     def _begin(self, wanted: dict[bytes, str], n_texts: int) -> _Part:
         """Begin to encode texts."""
