@@ -24,8 +24,12 @@ NAMES = [
     "Reranker",
     "ScoreError",
     "Scorer",
+    "StoreError",
+    "StoreInfo",
+    "TokenStore",
     "TruncationWarning",
     "UnsafeWeightsError",
+    "Warmed",
     "__version__",
     "ashared_reranker",
     "check_cancelled",
@@ -35,7 +39,7 @@ NAMES = [
 ]
 OPTIONS = (
     "*, device='auto', dtype='auto', max_length=None, revision=None, long_documents='truncate', "
-    "batch_tokens=None, local_files_only=False"
+    "batch_tokens=None, local_files_only=False, store=None"
 )
 
 
@@ -68,6 +72,11 @@ def test_every_public_name_exists_and_is_documented(name):
         (rag_rerankers.Reranker.__init__, f"(model='minilm-maxsim', {OPTIONS})"),
         (rag_rerankers.Reranker.rank, "(query, texts, *, top_n=None, threshold=None)"),
         (rag_rerankers.Reranker.arank, "(query, texts, *, top_n=None, threshold=None)"),
+        (rag_rerankers.Reranker.warm, "(texts, *, tell=None)"),
+        (
+            rag_rerankers.TokenStore.__init__,
+            "(path, *, compression='int8', max_bytes=None, memory_bytes=67108864)",
+        ),
         (rag_rerankers.Reranker.cascade, "(models, *, keep=15, **options)"),
         (rag_rerankers.CascadeScorer.__init__, "(stages, keep=15)"),
         (rag_rerankers.CascadeScorer.score, "(query, texts)"),

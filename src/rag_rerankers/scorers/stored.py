@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 import torch
@@ -18,7 +18,7 @@ from rag_rerankers.errors import StoreError
 from rag_rerankers.scorers.maxsim import sum_of_maxima
 from rag_rerankers.scorers.parts import Scored
 from rag_rerankers.scorers.token_encoder import TokenEncoder
-from rag_rerankers.store.codecs import make_codec
+from rag_rerankers.store.codecs import Codec, bits_of, make_codec
 from rag_rerankers.store.entries import StoredText
 from rag_rerankers.store.reports import Warmed
 from rag_rerankers.store.shelf import Shelf
@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 _TEXTS = 256
 """Texts that are looked up together; with what is computed ahead, all that is in memory."""
 _AHEAD = 2
+_SAMPLE = 2000
+"""Texts from which a compression learns."""
 
 Batch = tuple[bytes, list[int], bool]
 """Records of some passages end to end, vectors of each, and whether all numbers are finite."""
@@ -59,9 +61,60 @@ class StoredDocuments:
     ) -> None:
         self._encoder = encoder
         self._store = store
-        self._codec = make_codec(store.compression, encoder.dim)
-        self._shelf = Shelf(fingerprint, name, store.compression, self._codec.record)
+        self._fingerprint = fingerprint
+        self._name = name
+        self._bits = bits_of(store.compression)
+        if self._bits is not None and not encoder.recipe.normalize:
+            raise ValueError(
+                f"{store.compression} keeps directions only, and the vectors of {name!r} differ in "
+                "length: use compression='int8'"
+            )
         store.open()
+        self._set(store.codec(fingerprint, store.compression) if self._bits else None)
+
+    def _set(self, learned: bytes | None) -> None:
+        """Begin to use what the compression has learned."""
+        self._codec: Codec | None = None
+        record = 0
+        if self._bits is None or learned is not None:
+            self._codec = make_codec(self._store.compression, self._encoder.dim, learned)
+            record = self._codec.record
+        self._shelf = Shelf(self._fingerprint, self._name, self._store.compression, record, learned)
+
+    def _ready(self) -> Codec:
+        """The codec; another process may have taught it since.
+
+        Raises:
+            StoreError: The compression has not learned anything.
+        """
+        if self._codec is None:
+            self._set(self._store.codec(self._fingerprint, self._store.compression))
+        if self._codec is None:
+            raise StoreError(
+                f"{self._store.compression} learns from the model's vectors, and the store "
+                f"{self._store.path} has seen none: warm it with a few hundred texts first "
+                "(Reranker.warm, or rag-rerankers store warm)"
+            )
+        return self._codec
+
+    def _learn(self, texts: Iterable[str]) -> Iterable[str]:
+        """Let the compression learn from the first texts, if it has to; returns all texts."""
+        if self._codec is not None or self._bits is None:
+            return texts
+        learned = self._store.codec(self._fingerprint, self._store.compression)
+        if learned is None:
+            from rag_rerankers.store.residual import check_dim, learn
+
+            check_dim(self._encoder.dim, self._bits)
+            remaining = iter(texts)
+            sample = list(islice(remaining, _SAMPLE))
+            if not sample:
+                return sample
+            vectors = torch.cat(self._encoder.documents(sample))
+            learned = self._store.learn(self._shelf, learn(vectors, self._bits))
+            texts = chain(sample, remaining)
+        self._set(learned)
+        return texts
 
     def score(self, query: torch.Tensor, texts: Sequence[str]) -> Scored:
         """One sum of maxima for each text: that of its best passage.
@@ -70,13 +123,14 @@ class StoredDocuments:
             query: Shape (query tokens, dim), float32.
             texts: Any number.
         """
+        codec = self._ready()
         query = query.cpu()
         scores: list[float] = []
         n_cut = 0
         for keys, found in self._entries(texts):
             entries = [found[key] for key in keys]
             n_cut += sum(entry.cut for entry in entries)
-            scores += self._compare(query, entries)
+            scores += self._compare(codec, query, entries)
         return Scored(scores, n_cut)
 
     def warm(self, texts: Iterable[str], tell: Callable[[int], object]) -> Warmed:
@@ -90,6 +144,7 @@ class StoredDocuments:
             StoreError: The store cannot be written.
         """
         started = time.perf_counter()
+        texts = self._learn(texts)
         n_texts = n_encoded = n_cut = 0
         ahead: deque[_Part] = deque()
 
@@ -162,9 +217,11 @@ class StoredDocuments:
         if not wanted:
             return _Part(n_texts, [], None, None)
 
+        codec = self._ready()
+
         def compress(vectors: torch.Tensor, lengths: list[int]) -> Batch:
             vectors = vectors.cpu()
-            return self._codec.compress(vectors), lengths, bool(vectors.isfinite().all())
+            return codec.compress(vectors), lengths, bool(vectors.isfinite().all())
 
         passages, job = self._encoder.start(list(wanted.values()), compress)
         return _Part(n_texts, list(wanted), passages, job)
@@ -198,12 +255,14 @@ class StoredDocuments:
                 if finite:  # not-a-number is refused by the ranking, and must not come back
                     yield done
 
-    def _compare(self, query: torch.Tensor, entries: Sequence[StoredText]) -> list[float]:
+    def _compare(
+        self, codec: Codec, query: torch.Tensor, entries: Sequence[StoredText]
+    ) -> list[float]:
         """The best passage of each entry."""
         lengths = [length for entry in entries for length in entry.lengths]
         joined = bytearray().join(entry.records for entry in entries)
-        records = torch.frombuffer(joined, dtype=torch.uint8).view(-1, self._shelf.record)
-        scores = sum_of_maxima(self._codec.similarity(query, records), lengths)
+        records = torch.frombuffer(joined, dtype=torch.uint8).view(-1, codec.record)
+        scores = sum_of_maxima(codec.similarity(query, records), lengths)
         if len(lengths) > len(entries):
             passages = torch.tensor([len(entry.lengths) for entry in entries])
             scores = torch.stack([part.max() for part in scores.split(passages.tolist())])

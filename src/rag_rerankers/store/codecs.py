@@ -11,7 +11,7 @@ from typing import Protocol
 
 import torch
 
-__all__ = ["Codec", "Float16Codec", "Int8Codec", "blocks", "make_codec"]
+__all__ = ["Codec", "Float16Codec", "Int8Codec", "bits_of", "blocks", "make_codec"]
 
 _BLOCK = 1 << 20
 """Numbers that are float32 at a time: 4 MiB."""
@@ -122,6 +122,29 @@ class Int8Codec:
         return levels, scale
 
 
-def make_codec(compression: str, dim: int) -> Codec:
-    """The codec of a name."""
-    return {"float16": Float16Codec, "int8": Int8Codec}[compression](dim)
+def bits_of(compression: str) -> int | None:
+    """Bits of a residual's numbers; None for a compression that learns nothing.
+
+    Example:
+        >>> bits_of("residual2"), bits_of("int8")
+        (2, None)
+    """
+    name, bits = compression[:-1], compression[-1]
+    return int(bits) if name == "residual" else None
+
+
+def make_codec(compression: str, dim: int, learned: bytes | None = None) -> Codec:
+    """The codec of a name.
+
+    Args:
+        compression: One of ``COMPRESSIONS``.
+        dim: Numbers of a vector.
+        learned: What the compression has learned, if it learns something.
+    """
+    bits = bits_of(compression)
+    if bits is None:
+        return {"float16": Float16Codec, "int8": Int8Codec}[compression](dim)
+    from rag_rerankers.store.residual import ResidualCodec
+
+    assert learned is not None
+    return ResidualCodec(dim, bits, learned)
