@@ -232,13 +232,17 @@ def test_a_file_that_lost_its_end_gives_an_error_and_never_a_wrong_entry(tmp_pat
     file.write_bytes(content[: int(len(content) * kept)])
     with pytest.raises(StoreError, match="damaged"):
         TokenStore(tmp_path / "store", memory_bytes=0).verify()
-    for key, number in zip(keys, range(200), strict=True):
+
+    def read(key: bytes) -> object:
         try:
-            (found,) = TokenStore(tmp_path / "store", memory_bytes=0).get(SHELF, [key])
+            return TokenStore(tmp_path / "store", memory_bytes=0).get(SHELF, [key])[0]
         except StoreError as error:
-            assert "Delete the folder" in str(error)
-        else:
-            assert found in (None, text_of(number, 300))
+            return str(error)
+
+    found = [read(key) for key in keys]
+    assert any("Delete the folder" in str(one) for one in found)
+    for number, one in enumerate(found):
+        assert one in (None, text_of(number, 300)) or "Delete the folder" in one
 
 
 def test_random_damage_gives_an_error_or_nothing_but_never_a_wrong_entry(tmp_path):

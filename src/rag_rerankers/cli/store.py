@@ -127,8 +127,9 @@ def prune(
     with failing_softly():
         if max_size is None and unused_days is None and model is None:
             raise ValueError("say what to remove: --max-size, --unused-days or --model")
+        most = None if max_size is None else parse_size(max_size)
         pruned = _existing(folder).prune(
-            max_bytes=None if max_size is None else parse_size(max_size),
+            max_bytes=most,
             unused_days=unused_days,
             model=model,
         )

@@ -128,9 +128,10 @@ class StoredDocuments:
         scores: list[float] = []
         n_cut = 0
         for keys, found in self._entries(texts):
-            entries = [found[key] for key in keys]
-            n_cut += sum(entry.cut for entry in entries)
-            scores += self._compare(codec, query, entries)
+            n_cut += sum(found[key].cut for key in keys)
+            # Each once: equal texts have equal scores to the last bit.
+            scored = dict(zip(found, self._compare(codec, query, [*found.values()]), strict=True))
+            scores += [scored[key] for key in keys]
         return Scored(scores, n_cut)
 
     def warm(self, texts: Iterable[str], tell: Callable[[int], object]) -> Warmed:
@@ -160,8 +161,8 @@ class StoredDocuments:
         try:
             for group in _groups(texts):
                 keys = dict(zip(self._shelf.keys(group), group, strict=True))
-                missing = self._store.missing(keys)
-                n_texts += len(keys)
+                missing = self._store.missing(keys).difference(*(part.keys for part in ahead))
+                n_texts += len(group)
                 wanted = {key: text for key, text in keys.items() if key in missing}
                 ahead.append(self._begin(wanted, len(group)))
                 if len(ahead) > _AHEAD:

@@ -118,7 +118,13 @@ class Int8Codec:
 
     def _parts(self, records: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         levels = records[:, : self.dim].view(torch.int8).float()
-        scale = records[:, self.dim :].contiguous().view(torch.float16).float().flatten()
+        scale = (
+            records[:, self.dim :]
+            .clone(memory_format=torch.contiguous_format)
+            .view(torch.float16)
+            .float()
+            .flatten()
+        )
         return levels, scale
 
 
@@ -143,7 +149,7 @@ def make_codec(compression: str, dim: int, learned: bytes | None = None) -> Code
     """
     bits = bits_of(compression)
     if bits is None:
-        return {"float16": Float16Codec, "int8": Int8Codec}[compression](dim)
+        return Int8Codec(dim) if compression == "int8" else Float16Codec(dim)
     from rag_rerankers.store.residual import ResidualCodec
 
     assert learned is not None

@@ -181,6 +181,8 @@ class Database:
             )
         except sqlite3.OperationalError as error:
             raise StoreError(f"the token store {self.file} cannot be opened: {error}") from error
+        # Damage may turn bytes into text; that must not be an error of its own.
+        connection.text_factory = lambda content: content.decode("utf-8", "replace")
         # A killed process loses nothing with this, a power failure no more than the last writes.
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA journal_size_limit = {64 << 20}")

@@ -44,12 +44,12 @@ def pack(key: bytes, text: StoredText) -> bytes:
     return _check(key, body) + body
 
 
-def unpack(key: bytes, entry: bytes, record: int | None = None) -> StoredText | None:
+def unpack(key: bytes, entry: object, record: int | None = None) -> StoredText | None:
     """Read an entry; None if it is not what was written under this key.
 
     Args:
         key: What it was found under.
-        entry: What :func:`pack` made.
+        entry: What :func:`pack` made, perhaps.
         record: Bytes of a vector, to be sure of; None if it is not known.
 
     Example:
@@ -60,6 +60,8 @@ def unpack(key: bytes, entry: bytes, record: int | None = None) -> StoredText | 
         >>> unpack(b"key", entry[:-1] + b"x", 2), unpack(b"yek", entry, 2)
         (None, None)
     """
+    if not isinstance(entry, bytes):
+        return None
     body = memoryview(entry)[_CHECK:]
     if len(body) < _HEAD.size or _check(key, body) != entry[:_CHECK]:
         return None

@@ -94,8 +94,8 @@ class Warmed:
     """What warming a store did.
 
     Attributes:
-        texts: Texts that were asked for, each counted once.
-        encoded: How many of them were encoded now.
+        texts: Texts that were given.
+        encoded: How many were encoded now; a text that was given twice is encoded once.
         cut: How many of these were longer than the model reads.
         seconds: How long it took.
     """
@@ -107,5 +107,5 @@ class Warmed:
 
     @property
     def present(self) -> int:
-        """Texts that the store held already."""
+        """Texts that the store held already, or that had been given before."""
         return self.texts - self.encoded

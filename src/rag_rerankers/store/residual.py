@@ -78,7 +78,13 @@ class ResidualCodec:
 
     def decompress(self, records: torch.Tensor) -> torch.Tensor:
         """See :class:`~rag_rerankers.store.codecs.Codec`; vectors have unit length."""
-        codes = records[:, :_CODE].contiguous().view(torch.int32).flatten().long()
+        codes = (
+            records[:, :_CODE]
+            .clone(memory_format=torch.contiguous_format)
+            .view(torch.int32)
+            .flatten()
+            .long()
+        )
         vectors = self._steps[records[:, _CODE:].long()].view(len(records), self.dim)
         return torch.nn.functional.normalize(vectors.add_(self._centroids[codes]), dim=-1)
 

@@ -275,7 +275,7 @@ class TokenStore:
                 if text is None:
                     damaged.append(key)
                 else:
-                    found.append((key, text, row[1]))
+                    found.append((key, text, row[1] if isinstance(row[1], int) else 0))
         if damaged:
             logger.warning("%s: %d damaged entries are encoded again", self.path, len(damaged))
         return found
@@ -294,9 +294,9 @@ class TokenStore:
             logger.debug("%s", error)
 
 
-def open_store(store: str | TokenStore | None) -> TokenStore | None:
+def open_store(store: str | os.PathLike[str] | TokenStore | None) -> TokenStore | None:
     """What an option says, as a store; a path means one with default settings."""
-    return TokenStore(store) if isinstance(store, str) else store
+    return TokenStore(store) if isinstance(store, (str, os.PathLike)) else store
 
 
 def _rebuild(path: str, compression: str, max_bytes: int | None, memory_bytes: int) -> TokenStore:

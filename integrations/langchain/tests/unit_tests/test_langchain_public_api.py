@@ -25,12 +25,13 @@ MODEL_FIELDS = {
     "long_documents": "truncate",
     "batch_tokens": None,
     "local_files_only": False,
+    "store": None,
 }
 
 
 def test_exported_names() -> None:
     names = langchain_rag_rerankers.__all__
-    assert names == ["RERANK_EVENT", "RagCrossEncoder", "RagRerank", "__version__"]
+    assert names == ["RERANK_EVENT", "RagCrossEncoder", "RagRerank", "RagWarm", "__version__"]
     assert names == sorted(names)
     assert all(hasattr(langchain_rag_rerankers, name) for name in names)
 
