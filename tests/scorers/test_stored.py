@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import random
 import shutil
 import sqlite3
@@ -21,6 +22,10 @@ from rag_rerankers.store.database import FILE
 TEXTS = list(dict.fromkeys([*MIXED, *random_texts(2, 12)]))
 N_CUT = 1
 STANFORD = LATE_INTERACTION[0]
+needs_colbert = pytest.mark.skipif(
+    not all(importlib.util.find_spec(name) for name in ("colbert", "faiss")),
+    reason="needs colbert-ai (extra plaid)",
+)
 pytestmark = pytest.mark.filterwarnings("ignore::rag_rerankers.TruncationWarning")
 
 
@@ -342,3 +347,32 @@ def test_the_store_is_an_option_like_any_other(tmp_path):
         ModelOptions(store=3)
     with pytest.raises(TypeError, match="not ''"):
         ModelOptions(store="")
+
+
+# --- a compression that learns ---
+
+
+@needs_colbert
+def test_a_compression_learns_when_the_store_is_warmed(open_, make, tmp_path):
+    kind = LATE_INTERACTION[6]  # 32 numbers a vector
+    reranker = open_(kind, "residual4")
+    with pytest.raises(StoreError, match="residual4 learns from the model's vectors.*warm it"):
+        reranker.rank(QUERY, TEXTS)
+    other = open_(kind, "residual4")
+    texts = [*TEXTS, *random_texts(9, 200)]
+    assert reranker.warm(iter(texts)).encoded == len(set(texts))
+    scores = reranker.scorer.score(QUERY, texts)
+    assert other.scorer.score(QUERY, texts) == pytest.approx(scores, abs=1e-5)
+    assert encoded(other, texts) == 0
+    exact = reference(kind, make)(QUERY, texts)
+    assert np.corrcoef(exact, scores)[0, 1] > 0.95
+    assert open_(kind, "residual4").warm(texts).encoded == 0
+
+
+@needs_colbert
+def test_vectors_that_differ_in_length_keep_only_part_of_themselves(open_):
+    kind = LATE_INTERACTION[4]
+    if open_(kind).scorer.recipe.normalize:
+        pytest.skip("this one scales its vectors")
+    with pytest.raises(ValueError, match="keeps directions only"):
+        open_(kind, "residual2")

@@ -6,15 +6,12 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import NamedTuple
 
 import torch
 
-from rag_rerankers.cancellation import check_cancelled
-from rag_rerankers.engine import Job
 from rag_rerankers.errors import StoreError
+from rag_rerankers.scorers.encoding import Encoding
 from rag_rerankers.scorers.maxsim import sum_of_maxima
 from rag_rerankers.scorers.parts import Scored
 from rag_rerankers.scorers.token_encoder import TokenEncoder
@@ -23,7 +20,6 @@ from rag_rerankers.store.entries import StoredText
 from rag_rerankers.store.reports import Warmed
 from rag_rerankers.store.shelf import Shelf
 from rag_rerankers.store.token_store import TokenStore
-from rag_rerankers.windows import Passages
 
 __all__ = ["StoredDocuments"]
 
@@ -34,9 +30,6 @@ _TEXTS = 256
 _AHEAD = 2
 _SAMPLE = 2000
 """Texts from which a compression learns."""
-
-Batch = tuple[bytes, list[int], bool]
-"""Records of some passages end to end, vectors of each, and whether all numbers are finite."""
 
 
 class StoredDocuments:
@@ -74,12 +67,12 @@ class StoredDocuments:
 
     def _set(self, learned: bytes | None) -> None:
         """Begin to use what the compression has learned."""
-        self._codec: Codec | None = None
-        record = 0
+        codec: Codec | None = None
         if self._bits is None or learned is not None:
-            self._codec = make_codec(self._store.compression, self._encoder.dim, learned)
-            record = self._codec.record
+            codec = make_codec(self._store.compression, self._encoder.dim, learned)
+        record = 0 if codec is None else codec.record
         self._shelf = Shelf(self._fingerprint, self._name, self._store.compression, record, learned)
+        self._codec = codec  # last: whoever finds it finds its shelf
 
     def _ready(self) -> Codec:
         """The codec; another process may have taught it since.
@@ -147,38 +140,38 @@ class StoredDocuments:
         started = time.perf_counter()
         texts = self._learn(texts)
         n_texts = n_encoded = n_cut = 0
-        ahead: deque[_Part] = deque()
+        ahead: deque[tuple[int, Encoding]] = deque()
 
         def end() -> None:
             nonlocal n_encoded, n_cut
-            part = ahead.popleft()
-            for entries in self._encoded(part):
-                self._store.put(self._shelf, entries)
+            n_done, encoding = ahead.popleft()
+            for entries in encoding.entries():
+                self._put(encoding, entries)
                 n_encoded += len(entries)
                 n_cut += sum(entry.cut for entry in entries.values())
-            tell(part.n_texts)
+            tell(n_done)
 
         try:
             for group in _groups(texts):
-                keys = dict(zip(self._shelf.keys(group), group, strict=True))
-                missing = self._store.missing(keys).difference(*(part.keys for part in ahead))
                 n_texts += len(group)
+                keys = dict(zip(self._shelf.keys(group), group, strict=True))
+                missing = self._store.missing(keys).difference(*(one.keys for _, one in ahead))
                 wanted = {key: text for key, text in keys.items() if key in missing}
-                ahead.append(self._begin(wanted, len(group)))
+                ahead.append((len(group), Encoding(self._encoder, self._ready(), wanted)))
                 if len(ahead) > _AHEAD:
                     end()
             while ahead:
                 end()
         finally:
-            for part in ahead:
-                part.close()
+            for _, encoding in ahead:
+                encoding.close()
         return Warmed(n_texts, n_encoded, n_cut, time.perf_counter() - started)
 
     def _entries(
         self, texts: Sequence[str]
     ) -> Iterator[tuple[list[bytes], dict[bytes, StoredText]]]:
         """Keys of some texts, and their entries, part by part."""
-        ahead: deque[tuple[list[bytes], dict[bytes, StoredText], _Part]] = deque()
+        ahead: deque[tuple[list[bytes], dict[bytes, StoredText], Encoding]] = deque()
         try:
             for group in _groups(texts):
                 keys = self._shelf.keys(group)
@@ -190,71 +183,32 @@ class StoredDocuments:
                 wanted = {
                     key: text for key, text in zip(keys, group, strict=True) if key not in found
                 }
-                ahead.append((keys, found, self._begin(wanted, len(group))))
+                ahead.append((keys, found, Encoding(self._encoder, self._ready(), wanted)))
                 if len(ahead) > _AHEAD:
                     yield self._complete(*ahead.popleft())
             while ahead:
                 yield self._complete(*ahead.popleft())
         finally:
-            for _, _, part in ahead:
-                part.close()
+            for _, _, encoding in ahead:
+                encoding.close()
 
     def _complete(
-        self, keys: list[bytes], found: dict[bytes, StoredText], part: _Part
+        self, keys: list[bytes], found: dict[bytes, StoredText], encoding: Encoding
     ) -> tuple[list[bytes], dict[bytes, StoredText]]:
-        for entries in self._encoded(part, found):
-            self._keep(entries)
+        for entries in encoding.entries():
+            found |= entries
+            self._try_to_put(encoding, entries)
         return keys, found
 
-    def _keep(self, entries: dict[bytes, StoredText]) -> None:
-        """Store entries if possible: an answer does not depend on it."""
+    def _try_to_put(self, encoding: Encoding, entries: dict[bytes, StoredText]) -> None:
         try:
-            self._store.put(self._shelf, entries)
-        except StoreError as error:
+            self._put(encoding, entries)
+        except StoreError as error:  # the answer does not depend on it
             logger.warning("not stored, and encoded again next time: %s", error)
 
-    def _begin(self, wanted: dict[bytes, str], n_texts: int) -> _Part:
-        """Begin to encode texts."""
-        if not wanted:
-            return _Part(n_texts, [], None, None)
-
-        codec = self._ready()
-
-        def compress(vectors: torch.Tensor, lengths: list[int]) -> Batch:
-            vectors = vectors.cpu()
-            return codec.compress(vectors), lengths, bool(vectors.isfinite().all())
-
-        passages, job = self._encoder.start(list(wanted.values()), compress)
-        return _Part(n_texts, list(wanted), passages, job)
-
-    def _encoded(
-        self, part: _Part, all_: dict[bytes, StoredText] | None = None
-    ) -> Iterator[dict[bytes, StoredText]]:
-        """Entries to be stored, as soon as all passages of a text are there.
-
-        Args:
-            part: What is being encoded.
-            all_: Gets every entry, also those that must not be stored.
-        """
-        if part.job is None or part.passages is None:
-            return
-        cut = set(part.passages.cut)
-        pending = _Pending.of(part.passages)
-        with part.job as job:
-            for indices, (records, lengths, finite) in job:
-                check_cancelled()
-                done: dict[bytes, StoredText] = {}
-                for document, pieces in pending.add(indices, records, lengths, self._shelf.record):
-                    entry = StoredText(
-                        tuple(length for length, _ in pieces),
-                        document in cut,
-                        b"".join(record for _, record in pieces),
-                    )
-                    done[part.keys[document]] = entry
-                if all_ is not None:
-                    all_.update(done)
-                if finite:  # not-a-number is refused by the ranking, and must not come back
-                    yield done
+    def _put(self, encoding: Encoding, entries: dict[bytes, StoredText]) -> None:
+        kept = {key: entry for key, entry in entries.items() if key not in encoding.broken}
+        self._store.put(self._shelf, kept)
 
     def _compare(
         self, codec: Codec, query: torch.Tensor, entries: Sequence[StoredText]
@@ -269,67 +223,6 @@ class StoredDocuments:
             scores = torch.stack([part.max() for part in scores.split(passages.tolist())])
         found: list[float] = scores.tolist()
         return found
-
-
-class _Part(NamedTuple):
-    """Texts of which some are being encoded.
-
-    Attributes:
-        n_texts: All of them.
-        keys: Of those that are encoded.
-        passages: What was made of these.
-        job: Encodes them.
-    """
-
-    n_texts: int
-    keys: list[bytes]
-    passages: Passages | None
-    job: Job[Batch] | None
-
-    def close(self) -> None:
-        """Give up what has not been encoded."""
-        if self.job is not None:
-            self.job.close()
-
-
-@dataclass(slots=True)
-class _Pending:
-    """Passages of texts that are not complete.
-
-    Attributes:
-        document: Of each passage, the index of its text.
-        first: Of each text, the index of its first passage.
-        number: Of each text, how many passages it has.
-        pieces: Of each text, the vectors and the records of passages that are there.
-    """
-
-    document: list[int]
-    first: dict[int, int] = field(default_factory=dict)
-    number: dict[int, int] = field(default_factory=dict)
-    pieces: dict[int, dict[int, tuple[int, bytes]]] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, passages: Passages) -> _Pending:
-        pending = cls(passages.document)
-        for index, document in enumerate(passages.document):
-            pending.first.setdefault(document, index)
-            pending.number[document] = pending.number.get(document, 0) + 1
-        return pending
-
-    def add(
-        self, indices: list[int], records: bytes, lengths: list[int], record: int
-    ) -> Iterator[tuple[int, list[tuple[int, bytes]]]]:
-        """Texts that are complete with this batch, and their passages in order."""
-        at = 0
-        for index, length in zip(indices, lengths, strict=True):
-            document = self.document[index]
-            pieces = self.pieces.setdefault(document, {})
-            pieces[index] = (length, records[at : at + length * record])
-            at += length * record
-            if len(pieces) == self.number[document]:
-                del self.pieces[document]
-                first = self.first[document]
-                yield document, [pieces[first + n] for n in range(len(pieces))]
 
 
 def _groups(texts: Iterable[str]) -> Iterator[list[str]]:
