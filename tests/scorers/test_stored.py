@@ -356,7 +356,7 @@ def test_the_store_is_an_option_like_any_other(tmp_path):
 def test_a_compression_learns_when_the_store_is_warmed(open_, make, tmp_path):
     kind = LATE_INTERACTION[6]  # 32 numbers a vector
     reranker = open_(kind, "residual4")
-    with pytest.raises(StoreError, match="residual4 learns from the model's vectors.*warm it"):
+    with pytest.raises(StoreError, match=r"residual4 learns from the model's vectors.*warm it"):
         reranker.rank(QUERY, TEXTS)
     other = open_(kind, "residual4")
     texts = [*TEXTS, *random_texts(9, 200)]
