@@ -19,6 +19,7 @@ NAMES = [
     "ModelLoadError",
     "ModelOptions",
     "OutOfMemoryError",
+    "PlaidIndexError",
     "RankedDocument",
     "RerankError",
     "Reranker",

@@ -1,8 +1,9 @@
-"""LlamaIndex node postprocessor that reranks with rag-rerankers.
+"""LlamaIndex adapters of rag-rerankers: a node postprocessor that reranks, a PLAID retriever.
 
-Importing this package loads no model and no torch; the first reranking does.
+Importing this package loads no model and no torch; first use does.
 """
 
 from llama_index.postprocessor.rag_rerankers.base import RagRerank
+from llama_index.postprocessor.rag_rerankers.plaid import PlaidRetriever
 
-__all__ = ["RagRerank"]
+__all__ = ["PlaidRetriever", "RagRerank"]
