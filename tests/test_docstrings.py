@@ -5,6 +5,7 @@ import importlib
 import pkgutil
 
 import pytest
+from tests.plaid.needs import needs_colbert
 
 import rag_rerankers
 
@@ -23,6 +24,10 @@ WITH_EXAMPLES = {
     "rag_rerankers.evaluation.measures",
     "rag_rerankers.evaluation.systems",
     "rag_rerankers.evaluation.top",
+    "rag_rerankers.plaid.files",
+    "rag_rerankers.plaid.indexing",
+    "rag_rerankers.plaid.kernels",
+    "rag_rerankers.plaid.searching",
     "rag_rerankers.ranking",
     "rag_rerankers.reranker",
     "rag_rerankers.scorers.cascade",
@@ -32,12 +37,17 @@ WITH_EXAMPLES = {
     "rag_rerankers.types",
     "rag_rerankers.windows",
 }
+NEED_COLBERT = {
+    f"rag_rerankers.plaid.{name}" for name in ("generation", "indexing", "searching", "writing")
+}
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_every_example_in_a_docstring_is_true(name):
     if name.startswith("rag_rerankers.evaluation"):
         pytest.importorskip("ir_measures", reason="needs the extra 'eval'")
+    if name in NEED_COLBERT:
+        needs_colbert()
     failed, tried = doctest.testmod(importlib.import_module(name))
     assert failed == 0, "the report is above"
     assert tried > 0 or name not in WITH_EXAMPLES, f"{name} lost its examples"

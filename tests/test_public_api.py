@@ -8,6 +8,7 @@ from importlib.metadata import version
 import pytest
 
 import rag_rerankers
+from rag_rerankers.plaid import PlaidIndex, ashared_index, shared_index
 
 NAMES = [
     "ALIASES",
@@ -19,6 +20,7 @@ NAMES = [
     "ModelLoadError",
     "ModelOptions",
     "OutOfMemoryError",
+    "PlaidIndexError",
     "RankedDocument",
     "RerankError",
     "Reranker",
@@ -90,6 +92,20 @@ def test_every_public_name_exists_and_is_documented(name):
         (rag_rerankers.ashared_reranker, "(model, options=None)"),
         (rag_rerankers.clear_shared_rerankers, "()"),
         (rag_rerankers.check_cancelled, "()"),
+        (
+            PlaidIndex.build,
+            "(path, ids, texts, model='colbertv2', *, metadatas=None, nbits=2, overwrite=False, "
+            "show_progress=False, **options)",
+        ),
+        (PlaidIndex.open, "(path, model=None, **options)"),
+        (PlaidIndex.search, "(query, k=10, *, exact=True)"),
+        (PlaidIndex.asearch, "(query, k=10, *, exact=True)"),
+        (PlaidIndex.add, "(ids, texts, metadatas=None)"),
+        (PlaidIndex.delete, "(ids)"),
+        (PlaidIndex.compact, "()"),
+        (PlaidIndex.refresh, "()"),
+        (shared_index, "(path)"),
+        (ashared_index, "(path)"),
     ],
     ids=lambda value: getattr(value, "__qualname__", ""),
 )
@@ -121,6 +137,7 @@ def loaded_by(code: str) -> set[str]:
     "code",
     [
         "import rag_rerankers",
+        "import rag_rerankers.plaid",
         "from rag_rerankers import *",
         "import rag_rerankers as r; r.ModelOptions(dtype='bfloat16'); r.ALIASES['colbertv2']",
         (
@@ -130,7 +147,7 @@ def loaded_by(code: str) -> set[str]:
             "assert len(r.Reranker(S()).rank('q', ['a', 'b'])) == 2"
         ),
     ],
-    ids=["import", "star", "options", "own scorer"],
+    ids=["import", "plaid", "star", "options", "own scorer"],
 )
 def test_nothing_heavy_is_imported_before_a_model_is(code):
     assert loaded_by(code) == set()

@@ -6,6 +6,7 @@
     ├── MissingExtraError        an optional dependency is absent (also an ImportError)
     ├── ScoreError               a scorer returned what cannot be ranked (also a ValueError)
     ├── DataError                data to evaluate on that cannot be used (also a ValueError)
+    ├── PlaidIndexError          a folder without a PLAID index that can be used
     ├── StoreError               a token store that cannot be opened, read or written
     └── OutOfMemoryError         not even a single text fits the accelerator (also a MemoryError)
 
@@ -21,6 +22,7 @@ __all__ = [
     "MissingExtraError",
     "ModelLoadError",
     "OutOfMemoryError",
+    "PlaidIndexError",
     "RerankError",
     "ScoreError",
     "StoreError",
@@ -68,6 +70,10 @@ class ScoreError(RerankError, ValueError):
 
 class DataError(RerankError, ValueError):
     """Data to evaluate on cannot be read, or contradicts itself; the message names the lines."""
+
+
+class PlaidIndexError(RerankError):
+    """A PLAID index is damaged, foreign, unfinished, or was made with another model."""
 
 
 class StoreError(RerankError):

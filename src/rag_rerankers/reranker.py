@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rag_rerankers.callsite import called_from, place_of_caller
-from rag_rerankers.cancellation import Cancelled, current_flag, new_flag
 from rag_rerankers.inputs import check_each_text, check_query, check_texts
 from rag_rerankers.options import ModelOptions
 from rag_rerankers.ranking import (
@@ -21,7 +17,7 @@ from rag_rerankers.ranking import (
 )
 from rag_rerankers.scorers.cascade import DEFAULT_KEEP, CascadeScorer, check_keep
 from rag_rerankers.types import RankedDocument, Scorer, WarmableScorer
-from rag_rerankers.workers import worker_threads
+from rag_rerankers.workers import in_worker
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -231,23 +227,11 @@ class Reranker:
         check_threshold(threshold)
         if not candidates or top_n == 0:
             return []
-        flag = new_flag()
-        context = contextvars.copy_context()
-        context.run(current_flag.set, flag)
-        context.run(called_from.set, place_of_caller())
 
         def work() -> list[RankedDocument]:
             return self.rank(query, candidates, top_n=top_n, threshold=threshold)
 
-        try:
-            return await asyncio.get_running_loop().run_in_executor(
-                worker_threads(), context.run, work
-            )
-        except Cancelled:  # the interpreter exits, and this loop runs in a daemon thread
-            raise asyncio.CancelledError from None
-        finally:
-            # Harmless when the work is done; tells the thread to stop when the task was cancelled.
-            flag.set()
+        return await in_worker(work)
 
     def warm(self, texts: Iterable[str], *, tell: Callable[[int], object] | None = None) -> Warmed:
         """Encode texts into the store, so that ranking them costs no more than the query.

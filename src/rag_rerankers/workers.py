@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import os
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
-__all__ = ["worker_threads"]
+from rag_rerankers.callsite import called_from, place_of_caller
+from rag_rerankers.cancellation import Cancelled, current_flag, new_flag
+
+__all__ = ["in_worker", "worker_threads"]
+
+Result = TypeVar("Result")
 
 # They wait: the work is done by the engine's own threads, together for all who wait.
 _THREADS = 32
@@ -29,6 +38,24 @@ def worker_threads(purpose: str = "rank") -> ThreadPoolExecutor:
                 thread_name_prefix=f"rag-rerankers-{purpose}",
             )
         return _pools[purpose]
+
+
+async def in_worker(work: Callable[[], Result]) -> Result:
+    """Do work in one of the threads, for asyncio: the event loop stays free.
+
+    When the awaiting task is cancelled, the work stops after the batch in progress.
+    """
+    flag = new_flag()
+    context = contextvars.copy_context()
+    context.run(current_flag.set, flag)
+    context.run(called_from.set, place_of_caller())
+    try:
+        return await asyncio.get_running_loop().run_in_executor(worker_threads(), context.run, work)
+    except Cancelled:  # the interpreter exits, and this loop runs in a daemon thread
+        raise asyncio.CancelledError from None
+    finally:
+        # Harmless when the work is done; tells the thread to stop when the task was cancelled.
+        flag.set()
 
 
 def _forget() -> None:

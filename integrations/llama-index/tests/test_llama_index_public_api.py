@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
 
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.retrievers import BaseRetriever
 from llama_index.core.schema import MetadataMode
 
 import llama_index.postprocessor.rag_rerankers as package
-from llama_index.postprocessor.rag_rerankers import RagRerank
+from llama_index.postprocessor.rag_rerankers import PlaidRetriever, RagRerank
 from rag_rerankers import ModelOptions
 
 
 def test_all_is_sorted_and_exists() -> None:
-    assert package.__all__ == sorted(package.__all__) == ["RagRerank", "RagWarm"]
+    assert package.__all__ == sorted(package.__all__) == ["PlaidRetriever", "RagRerank", "RagWarm"]
+    assert issubclass(PlaidRetriever, BaseRetriever)
     assert issubclass(RagRerank, BaseNodePostprocessor)
 
 
@@ -43,6 +46,16 @@ def test_fields_and_defaults_are_pinned() -> None:
         "store": None,
     }
     assert all(field.description for name, field in RagRerank.model_fields.items() if name in found)
+
+
+def test_arguments_of_the_retriever_are_pinned() -> None:
+    parameters = inspect.signature(PlaidRetriever.__init__).parameters.values()
+    assert [(p.name, p.default) for p in parameters][1:] == [
+        ("index", inspect.Parameter.empty),
+        ("k", 10),
+        ("exact", True),
+        ("callback_manager", None),
+    ]
 
 
 def test_every_model_option_is_a_field_with_the_same_default() -> None:

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from langchain_core.cross_encoders import BaseCrossEncoder
 from langchain_core.documents import BaseDocumentCompressor
+from langchain_core.retrievers import BaseRetriever
+from pydantic_core import PydanticUndefined
 from rag_rerankers import Reranker
 
 import langchain_rag_rerankers
-from langchain_rag_rerankers import RagCrossEncoder, RagRerank
+from langchain_rag_rerankers import PlaidRetriever, RagCrossEncoder, RagRerank
 
 MODEL_FIELDS = {
     "model": "minilm-maxsim",
@@ -31,8 +33,15 @@ MODEL_FIELDS = {
 
 def test_exported_names() -> None:
     names = langchain_rag_rerankers.__all__
-    assert names == ["RERANK_EVENT", "RagCrossEncoder", "RagRerank", "RagWarm", "__version__"]
-    assert names == sorted(names)
+    assert names == [
+        "RERANK_EVENT",
+        "PlaidRetriever",
+        "RagCrossEncoder",
+        "RagRerank",
+        "RagWarm",
+        "__version__",
+    ]
+    assert names == sorted(names, key=lambda name: (not name.isupper(), name))
     assert all(hasattr(langchain_rag_rerankers, name) for name in names)
 
 
@@ -41,6 +50,9 @@ def test_fields_and_defaults() -> None:
     assert fields == {**MODEL_FIELDS, "top_n": 5, "threshold": None}
     fields = {name: field.default for name, field in RagCrossEncoder.model_fields.items()}
     assert fields == MODEL_FIELDS
+    fields = {name: field.default for name, field in PlaidRetriever.model_fields.items()}
+    assert fields.pop("index") is PydanticUndefined
+    assert fields == {"k": 10, "exact": True, "tags": None, "metadata": None}
 
 
 def test_default_model_is_that_of_the_core() -> None:
@@ -50,6 +62,7 @@ def test_default_model_is_that_of_the_core() -> None:
 def test_base_classes_and_signatures() -> None:
     assert issubclass(RagRerank, BaseDocumentCompressor)
     assert issubclass(RagCrossEncoder, BaseCrossEncoder)
+    assert issubclass(PlaidRetriever, BaseRetriever)
     for name in ("compress_documents", "acompress_documents"):
         ours = inspect.signature(getattr(RagRerank, name)).parameters
         theirs = inspect.signature(getattr(BaseDocumentCompressor, name)).parameters
