@@ -17,6 +17,7 @@ from rag_rerankers.errors import (
     TruncationWarning,
     UnsafeWeightsError,
 )
+from rag_rerankers.explanation import Explanation, TokenMatch
 from rag_rerankers.options import ModelOptions
 from rag_rerankers.reranker import Reranker
 from rag_rerankers.scorers import load_scorer
@@ -32,6 +33,7 @@ __all__ = [
     "CascadeScorer",
     "Checkpoint",
     "DataError",
+    "Explanation",
     "MissingExtraError",
     "ModelLoadError",
     "ModelOptions",
@@ -41,6 +43,7 @@ __all__ = [
     "Reranker",
     "ScoreError",
     "Scorer",
+    "TokenMatch",
     "TruncationWarning",
     "UnsafeWeightsError",
     "__version__",

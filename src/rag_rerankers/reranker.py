@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rag_rerankers.callsite import called_from, place_of_caller
 from rag_rerankers.cancellation import Cancelled, current_flag, new_flag
-from rag_rerankers.inputs import check_query, check_texts
+from rag_rerankers.inputs import check_query, check_text, check_texts
 from rag_rerankers.options import ModelOptions
 from rag_rerankers.ranking import (
     check_scores,
@@ -20,11 +20,13 @@ from rag_rerankers.ranking import (
     relevance_of,
 )
 from rag_rerankers.scorers.cascade import DEFAULT_KEEP, CascadeScorer, check_keep
-from rag_rerankers.types import RankedDocument, Scorer
+from rag_rerankers.types import ExplainingScorer, RankedDocument, Scorer
 from rag_rerankers.workers import worker_threads
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from rag_rerankers.explanation import Explanation
 
 __all__ = ["Reranker", "check_query", "check_texts"]
 
@@ -240,6 +242,44 @@ class Reranker:
         finally:
             # Harmless when the work is done; tells the thread to stop when the task was cancelled.
             flag.set()
+
+    def explain(self, query: str, text: str) -> Explanation:
+        """Tell which token of a text each token of the query matched, and how strongly.
+
+        Args:
+            query: The question.
+            text: One candidate.
+
+        Returns:
+            The matches, whose similarities make up the score that :meth:`rank` gives the text;
+            ``to_text()`` and ``to_html()`` show them.
+
+        Raises:
+            ValueError: ``query`` is None.
+            TypeError: ``query`` or ``text`` is not a string, or the model is not a late-interaction
+                model: others do not compare tokens one by one.
+            ScoreError: The model returned NaN.
+        """
+        check_query(query)
+        check_text(text)
+        if not isinstance(self.scorer, ExplainingScorer):
+            raise TypeError(self._why_not_explained())
+        explanation = self.scorer.explain(query, text)
+        check_scores([explanation.score], 1)
+        return explanation
+
+    def _why_not_explained(self) -> str:
+        if isinstance(self.scorer, CascadeScorer):
+            for number, stage in enumerate(self.scorer.stages):
+                if isinstance(stage, ExplainingScorer):
+                    return (
+                        f"{self.name!r} is a cascade: explain the text with its late-interaction "
+                        f"stage itself, Reranker(reranker.scorer.stages[{number}]).explain(...)"
+                    )
+        return (
+            f"{self.name!r} cannot be explained token by token: only late-interaction models "
+            "(colbertv2, minilm-maxsim, ...) compare the tokens of query and text one by one"
+        )
 
     def _hits(
         self,
