@@ -15,6 +15,7 @@ NAMES = [
     "CascadeScorer",
     "Checkpoint",
     "DataError",
+    "Explanation",
     "MissingExtraError",
     "ModelLoadError",
     "ModelOptions",
@@ -24,6 +25,7 @@ NAMES = [
     "Reranker",
     "ScoreError",
     "Scorer",
+    "TokenMatch",
     "TruncationWarning",
     "UnsafeWeightsError",
     "__version__",
@@ -68,6 +70,7 @@ def test_every_public_name_exists_and_is_documented(name):
         (rag_rerankers.Reranker.__init__, f"(model='minilm-maxsim', {OPTIONS})"),
         (rag_rerankers.Reranker.rank, "(query, texts, *, top_n=None, threshold=None)"),
         (rag_rerankers.Reranker.arank, "(query, texts, *, top_n=None, threshold=None)"),
+        (rag_rerankers.Reranker.explain, "(query, text)"),
         (rag_rerankers.Reranker.cascade, "(models, *, keep=15, **options)"),
         (rag_rerankers.CascadeScorer.__init__, "(stages, keep=15)"),
         (rag_rerankers.CascadeScorer.score, "(query, texts)"),
@@ -76,6 +79,13 @@ def test_every_public_name_exists_and_is_documented(name):
         (rag_rerankers.Scorer.score, "(query, texts)"),
         (rag_rerankers.CalibratedScorer.relevance, "(query, scores)"),
         (rag_rerankers.RankedDocument.__init__, "(index, text, score, relevance)"),
+        (
+            rag_rerankers.Explanation.__init__,
+            "(query, text, score, relevance, mean, matches, tokens, similarities)",
+        ),
+        (rag_rerankers.Explanation.to_html, "()"),
+        (rag_rerankers.Explanation.to_text, "(width=80)"),
+        (rag_rerankers.TokenMatch.__init__, "(token, matched, index, similarity)"),
         (rag_rerankers.load_scorer, "(name, options=None)"),
         (rag_rerankers.shared_reranker, "(model, options=None)"),
         (rag_rerankers.ashared_reranker, "(model, options=None)"),
@@ -120,8 +130,15 @@ def loaded_by(code: str) -> set[str]:
             "    def score(self, query, texts): return [1.0] * len(texts)\n"
             "assert len(r.Reranker(S()).rank('q', ['a', 'b'])) == 2"
         ),
+        (
+            "from rag_rerankers.explanation import *\n"
+            "token = Token('a', 'text', (0, 1))\n"
+            "match = TokenMatch(token, token, 0, .5)\n"
+            "assert '<mark' in Explanation('a', 'a', .5, .5, False, (match,), (token,), ((.5,),))"
+            ".to_html()"
+        ),
     ],
-    ids=["import", "star", "options", "own scorer"],
+    ids=["import", "star", "options", "own scorer", "explanation"],
 )
 def test_nothing_heavy_is_imported_before_a_model_is(code):
     assert loaded_by(code) == set()
