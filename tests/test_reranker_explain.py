@@ -93,8 +93,9 @@ def test_arguments_of_the_wrong_kind_are_refused(query, text, error, told):
 def test_nan_is_refused_as_in_a_ranking(colbert, monkeypatch):
     encoder = colbert.scorer.encoder
     asked = encoder.query(QUERY)
-    asked.vectors[3] = math.nan
-    monkeypatch.setattr(encoder, "query", lambda text: asked)
+    broken = asked.vectors.clone()
+    broken[3] = math.nan
+    monkeypatch.setattr(encoder, "query", lambda text: asked._replace(vectors=broken))
     with pytest.raises(ScoreError, match="NaN, at indices 0"):
         colbert.explain(QUERY, "bear")
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -124,7 +125,7 @@ def test_nothing_runs_and_nothing_is_loaded():
 
 
 def test_markup_is_shown_not_obeyed():
-    explanation = made(EVIL, EVIL, words(EVIL), words(EVIL), [[0.5, 0.25], [0.25, 0.5]])
+    explanation = made(EVIL, EVIL, words(EVIL), words(EVIL), [[0.5] * 3] * 3)
     page = Page(explanation.to_html())
     assert page.quotes == [EVIL, EVIL]
     assert not {"script", "img"} & set(page.tags)
@@ -170,8 +171,9 @@ def test_a_notebook_gets_an_article_whose_style_holds_for_nothing_else():
     assert page.tags[0] == "article"
     assert not {"html", "body", "h1"} & set(page.tags)
     style = html.partition("<style>")[2].partition("</style>")[0]
+    style = re.sub(r"/\*.*?\*/", "", style)
     rules = [rule.split("}")[-1].strip() for rule in style.split("{")[:-1]]
     selectors = [one.strip() for rule in rules for one in rule.split(",") if one]
     assert len(selectors) > 20
-    plain = [one for one in selectors if not one.startswith((".rr", "@media", "/*"))]
+    plain = [one for one in selectors if not one.startswith((".rr", "@media"))]
     assert plain == []

@@ -67,7 +67,9 @@ def render_table(explanation: Explanation, width: int) -> str:
     with console.capture() as captured:
         console.print(Text(_headline(explanation)))
         console.print(table)
-    return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
+        if any(match.token.kind == "expansion" for match in explanation.matches):
+            console.print(Text("×: tokens that fill up the query, with their mean similarity"))
+    return "\n".join(line.rstrip() for line in captured.get().rstrip().split("\n")) + "\n"
 
 
 def _headline(explanation: Explanation) -> str:
