@@ -159,8 +159,9 @@ def test_located_ids_are_the_same_and_spans_lie_in_the_text(load, maker):
         # Two bytes, four bytes; the space belongs to the token, but nobody would mark it.
         ("roberta_reranker", "é🐼 the", [(0, 1)] * 2 + [(1, 2)] * 4 + [(3, 6)]),
         ("modernbert_reranker", "é🐼 the", [(0, 1)] * 2 + [(1, 2)] * 4 + [(3, 6)]),
-        # White space that is a token by itself.
-        ("roberta_reranker", "a  b", [(0, 1), (1, 2), (2, 3), (3, 4)]),
+        # White space that is a token by itself; RoBERTa's tokenizer takes it off every token.
+        ("modernbert_reranker", "a  b", [(0, 1), (1, 2), (2, 3), (3, 4)]),
+        ("roberta_reranker", "a  b", [(0, 1), None, None, (3, 4)]),
         # Halves of a surrogate pair are one character to the tokenizer and two to Python.
         ("roberta_reranker", "\ud83d\udc3c the", [(0, 2)] * 4 + [(3, 6)]),
         ("roberta_reranker", "\ud800 a", [(0, 1)] * 3 + [(2, 3)]),

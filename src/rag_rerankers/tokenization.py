@@ -92,6 +92,10 @@ class TextTokenizer:
             self._fast = copy.deepcopy(tokenizer.backend_tokenizer)
             self._fast.no_truncation()
             self._fast.no_padding()
+            # Asked for them by id, it gives them normalized: a "[Q]" as "[q]".
+            self._added = {
+                id_: token.content for id_, token in self._fast.get_added_tokens_decoder().items()
+            }
         else:
             self._fast = None
             self._slow = tokenizer
@@ -141,7 +145,7 @@ class TextTokenizer:
     def token(self, id_: int) -> str:
         """A token of the vocabulary as people read it: without the marks of a word's begin."""
         if self._fast is not None:
-            piece = self._fast.id_to_token(id_)
+            piece = self._added.get(id_) or self._fast.id_to_token(id_)
         else:
             with self._lock:
                 piece = self._slow.convert_ids_to_tokens(id_)

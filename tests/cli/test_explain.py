@@ -54,9 +54,12 @@ def test_the_page_is_written_beside_the_table(call, options, tmp_path):
     done = call("explain", QUERY, TEXT, *options, "--html", path)
     assert done.stdout == call("explain", QUERY, TEXT, *options).stdout
     assert "page.html" in done.stderr.replace("\n", "")
-    assert "[bold]" in path.read_text("utf-8")
+    page = path.read_text("utf-8")
+    assert page.startswith("<!doctype html>")
+    assert ">東</mark>" in page
 
 
+@pytest.mark.filterwarnings("always::rag_rerankers.TruncationWarning")
 def test_a_text_that_is_cut_is_told_on_stderr(call, options):
     done = call("explain", QUERY, "bear " * 300, *options, "--json")
     assert done.exit_code == 0

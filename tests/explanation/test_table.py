@@ -39,7 +39,7 @@ def test_fillings_are_grouped_by_what_they_matched_the_most_frequent_first():
     mask = Token("[MASK]", "expansion")
     rows = [[1.0, 0.5], [0.25, 0.75], [0.0, 0.5], [0.5, 0.125], [0.0, 0.25]]
     explanation = made("", "a b", [mask] * 5, words("a b"), rows)
-    cells = [line.split()[:5] for line in explanation.to_text(40).splitlines()[2:4]]
+    cells = [line.split()[:5] for line in explanation.to_text().splitlines()[2:4]]
     assert cells == [["3", "×", "[MASK]", "b", "0.500"], ["2", "×", "[MASK]", "a", "0.750"]]
 
 

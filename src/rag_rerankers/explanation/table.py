@@ -25,7 +25,7 @@ class _Row(NamedTuple):
     """One match, or all tokens that fill up a query and matched the same token."""
 
     match: TokenMatch
-    count: int
+    n: int
     similarity: float
 
 
@@ -95,7 +95,7 @@ def _rows(explanation: Explanation) -> Iterator[_Row]:
 
 def _named(row: _Row) -> str:
     name = one_line(row.match.token.text, 20)
-    return f"{row.count} × {name}" if row.match.token.kind == "expansion" else name
+    return f"{row.n} × {name}" if row.match.token.kind == "expansion" else name
 
 
 def _bar(share: float) -> str:
