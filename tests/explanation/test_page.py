@@ -105,10 +105,18 @@ def test_what_was_matched_outside_of_the_text_is_told():
 def test_what_was_not_read_is_pale_and_said_to_be():
     html = small().to_html()
     assert '<span class="outside"> it</span>' in html
-    assert "outside of the passage" in html
-    whole = made("a", "b", words("a"), words("b"), [[0.5]])
-    assert 'class="outside"' not in whole.to_html()
-    assert "outside of the passage" not in whole.to_html()
+    assert "Characters 1 to 12 of 15 were compared" in html
+    whole = made("a", "b", words("a"), words("b"), [[0.5]]).to_html()
+    assert 'class="outside"' not in whole
+    assert "were compared;" not in whole
+
+
+def test_of_a_long_text_only_the_surroundings_of_the_passage_are_shown():
+    text = "a" * 1000 + " panda " + "b" * 1000
+    token = Token("panda", "text", (1001, 1006))
+    page = Page(made("panda", text, words("panda"), [token], [[0.5]]).to_html())
+    assert page.quotes[1] == "… " + "a" * 399 + " panda " + "b" * 399 + " …"
+    assert "Characters 1,002 to 1,006 of 2,007 were compared" in page.text
 
 
 def test_a_score_that_is_a_mean_says_so():

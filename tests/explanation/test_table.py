@@ -70,6 +70,12 @@ def test_square_brackets_and_controls_are_shown_not_obeyed():
     assert "\u202e" not in shown
 
 
+def test_a_context_begins_with_a_whole_word():
+    text = "a very longish sentence about bears"
+    explanation = made("bear", text, words("bear"), [Token("bears", "text", (30, 35))], [[0.5]])
+    assert explanation.to_text().splitlines()[-1].endswith("  sentence about [bears]")
+
+
 def test_a_context_that_no_tokenizer_told_is_left_out():
     bare = tuple(replace(token, span=None) for token in small().tokens)
     assert "in the text" not in replace(small(), tokens=bare).to_text()

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["marked_query", "marked_text"]
 
+# Characters before and behind the passage that are shown.
+_AROUND = 400
+
 
 def marked_query(explanation: Explanation) -> str:
     """The query: each token is the darker, the better its match."""
@@ -41,16 +44,20 @@ def marked_text(explanation: Explanation) -> str:
     def mark(segment: Segment) -> str:
         matches = [match for i in segment.tokens for match in asked.get(i, ())]
         if not matches:
-            return _plain(segment)
+            return escaped(segment.text)
         total = sums[segment.tokens]
         return _mark(segment, total / largest, _tip(total, matches))
 
     note = (
-        "The darker a token and the thicker the line below it, the more of the score it holds. "
-        "Point at one for the figures; the tables below have them too."
+        "The stronger a token's shade and the thicker the line below it, the more of the score it "
+        "holds. Point at one for the figures; the tables below have them too."
     )
     if any(not segment.inside and segment.text.strip() for segment in cut):
-        note += " What is pale and slanted is outside of the passage that was compared."
+        start, end = explanation.passage or (0, 0)
+        note += (
+            f" Characters {start + 1:,} to {end:,} of {len(explanation.text):,} were compared; "
+            "what is small and pale was not."
+        )
     apart = sorted(set(asked).difference(*(segment.tokens for segment in cut)))
     items = [
         f"<li><bdi>{escaped(one_line(tokens[i].text))}</bdi>: "
@@ -64,13 +71,23 @@ def marked_text(explanation: Explanation) -> str:
 
 
 def _quote(cut: Sequence[Segment], mark: Callable[[Segment], str]) -> str:
-    inner = "".join(mark(segment) if segment.tokens else _plain(segment) for segment in cut)
+    parts = []
+    for place, segment in enumerate(cut):
+        if segment.tokens:
+            parts.append(mark(segment))
+        elif segment.inside:
+            parts.append(escaped(segment.text))
+        else:
+            parts.append(_outside(segment.text, before=place == 0))
+    inner = "".join(parts)
     return f'<blockquote dir="auto" lang="" tabindex="0">{inner or "(empty)"}</blockquote>'
 
 
-def _plain(segment: Segment) -> str:
-    text = escaped(segment.text)
-    return text if segment.inside else f'<span class="outside">{text}</span>'
+def _outside(text: str, *, before: bool) -> str:
+    """What surrounds the passage; of a long text only the part beside it."""
+    if len(text) > _AROUND:
+        text = f"… {text[-_AROUND:]}" if before else f"{text[:_AROUND]} …"
+    return f'<span class="outside">{escaped(text)}</span>'
 
 
 def _mark(segment: Segment, weight: float, tip: str) -> str:

@@ -109,5 +109,7 @@ def _around(explanation: Explanation, match: TokenMatch) -> str:
         return ""
     start, end = match.matched.span
     before = explanation.text[max(0, start - 16) : start]
+    if start > 16 and " " in before:
+        before = before.partition(" ")[2]  # not half a word
     behind = explanation.text[end : end + 80]
     return one_line(f"{before}[{explanation.text[start:end]}]{behind}", 80)
