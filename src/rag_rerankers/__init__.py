@@ -19,6 +19,7 @@ from rag_rerankers.errors import (
     TruncationWarning,
     UnsafeWeightsError,
 )
+from rag_rerankers.explanation import Explanation, TokenMatch
 from rag_rerankers.options import ModelOptions
 from rag_rerankers.reranker import Reranker
 from rag_rerankers.scorers import load_scorer
@@ -35,6 +36,7 @@ __all__ = [
     "CascadeScorer",
     "Checkpoint",
     "DataError",
+    "Explanation",
     "MissingExtraError",
     "ModelLoadError",
     "ModelOptions",
@@ -47,6 +49,7 @@ __all__ = [
     "Scorer",
     "StoreError",
     "StoreInfo",
+    "TokenMatch",
     "TokenStore",
     "TruncationWarning",
     "UnsafeWeightsError",

@@ -1,10 +1,10 @@
-"""What may be ranked: one query, and a list of texts."""
+"""What may be ranked: one query, and a list of texts; or explained: one of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Set
 
-__all__ = ["check_each_text", "check_query", "check_texts"]
+__all__ = ["check_each_text", "check_query", "check_text", "check_texts"]
 
 
 def check_query(query: object) -> None:
@@ -18,6 +18,19 @@ def check_query(query: object) -> None:
         raise ValueError("the query is missing (None): give the question as a string")
     if not isinstance(query, str):
         raise TypeError(f"the query must be a string, not {type(query).__name__}: {query!r:.100}")
+
+
+def check_text(text: object) -> None:
+    """Refuse a text that is not a string.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if not isinstance(text, str):
+        raise TypeError(
+            f"the text must be a string, not {type(text).__name__}: {text!r:.100}. "
+            "Several texts are explained one by one"
+        )
 
 
 def check_texts(texts: object) -> list[str]:

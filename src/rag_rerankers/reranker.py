@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rag_rerankers.inputs import check_each_text, check_query, check_texts
+from rag_rerankers.inputs import check_each_text, check_query, check_text, check_texts
 from rag_rerankers.options import ModelOptions
 from rag_rerankers.ranking import (
     check_scores,
@@ -16,12 +16,13 @@ from rag_rerankers.ranking import (
     relevance_of,
 )
 from rag_rerankers.scorers.cascade import DEFAULT_KEEP, CascadeScorer, check_keep
-from rag_rerankers.types import RankedDocument, Scorer, WarmableScorer
+from rag_rerankers.types import ExplainingScorer, RankedDocument, Scorer, WarmableScorer
 from rag_rerankers.workers import in_worker
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from rag_rerankers.explanation import Explanation
     from rag_rerankers.store import TokenStore, Warmed
 
 __all__ = ["Reranker", "check_query", "check_texts"]
@@ -260,6 +261,44 @@ class Reranker:
                 "the vectors of texts; of a cascade, warm that stage"
             )
         return scorer.warm(check_each_text(texts), tell or (lambda _: None))
+
+    def explain(self, query: str, text: str) -> Explanation:
+        """Tell which token of a text each token of the query matched, and how strongly.
+
+        Args:
+            query: The question.
+            text: One candidate.
+
+        Returns:
+            The matches, whose similarities make up the score that :meth:`rank` gives the text;
+            ``to_text()`` and ``to_html()`` show them.
+
+        Raises:
+            ValueError: ``query`` is None.
+            TypeError: ``query`` or ``text`` is not a string, or the model is not a late-interaction
+                model: others do not compare tokens one by one.
+            ScoreError: The model returned NaN.
+        """
+        check_query(query)
+        check_text(text)
+        if not isinstance(self.scorer, ExplainingScorer):
+            raise TypeError(self._why_not_explained())
+        explanation = self.scorer.explain(query, text)
+        check_scores([explanation.score], 1)
+        return explanation
+
+    def _why_not_explained(self) -> str:
+        if isinstance(self.scorer, CascadeScorer):
+            for number, stage in enumerate(self.scorer.stages):
+                if isinstance(stage, ExplainingScorer):
+                    return (
+                        f"{self.name!r} is a cascade: explain the text with its late-interaction "
+                        f"stage itself, Reranker(reranker.scorer.stages[{number}]).explain(...)"
+                    )
+        return (
+            f"{self.name!r} cannot be explained token by token: only late-interaction models "
+            "(colbertv2, minilm-maxsim, ...) compare the tokens of query and text one by one"
+        )
 
     def _hits(
         self,

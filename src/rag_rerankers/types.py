@@ -1,4 +1,4 @@
-"""The two things that every stage agrees on: what a scorer is and what a hit is."""
+"""What every stage agrees on: what a scorer is, what it may know besides, and what a hit is."""
 
 from __future__ import annotations
 
@@ -7,9 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from rag_rerankers.explanation import Explanation
     from rag_rerankers.store import Warmed
 
-__all__ = ["CalibratedScorer", "RankedDocument", "Scorer", "WarmableScorer"]
+__all__ = [
+    "CalibratedScorer",
+    "ExplainingScorer",
+    "RankedDocument",
+    "Scorer",
+    "WarmableScorer",
+]
 
 
 @runtime_checkable
@@ -71,6 +78,23 @@ class WarmableScorer(Scorer, Protocol):
         Args:
             texts: Any number.
             tell: To be called again and again with how many more texts are done.
+        """
+        ...
+
+
+@runtime_checkable
+class ExplainingScorer(Scorer, Protocol):
+    """A scorer that also knows which token of a text each token of the query matched."""
+
+    def explain(self, query: str, text: str) -> Explanation:
+        """Take the score of one text apart.
+
+        Args:
+            query: The question.
+            text: The candidate.
+
+        Returns:
+            Its score is what :meth:`Scorer.score` gives.
         """
         ...
 

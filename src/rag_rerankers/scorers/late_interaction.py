@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 
 from rag_rerankers.engine import Engine
+from rag_rerankers.explanation import Explanation
+from rag_rerankers.scorers.explaining import best_passage, match, query_tokens, with_skipped
 from rag_rerankers.scorers.fingerprint import fingerprint
 from rag_rerankers.scorers.maxsim import maxsim
 from rag_rerankers.scorers.parts import Started, score_in_parts
@@ -124,3 +126,21 @@ class LateInteractionScorer:
         """Mean similarity over the query's vectors, clipped to 0..1."""
         n = 1 if self.recipe.mean else self.encoder.n_query_vectors(query)
         return [min(1.0, max(0.0, score / n)) for score in scores]
+
+    def explain(self, query: str, text: str) -> Explanation:
+        """Which token of the text each token of the query matched, and how strongly."""
+        asked = self.encoder.query(query)
+        best = best_passage(self.encoder, asked, text)
+        warn_if_cut(best.n_cut, 1, self.encoder.room, asked.n_tokens, asked.room)
+        score = best.score / len(asked.vectors) if self.recipe.mean else best.score
+        similarities = with_skipped(best.similarities, best.tokens)
+        return Explanation(
+            query=query,
+            text=text,
+            score=score,
+            relevance=self.relevance(query, [score])[0],
+            mean=self.recipe.mean,
+            matches=match(query_tokens(self.encoder, query), best.tokens, similarities),
+            tokens=tuple(best.tokens),
+            similarities=similarities,
+        )
