@@ -24,8 +24,6 @@ __all__ = ["FusedEncoder"]
 _ROWS, _ROWS_INT8 = 768, 384
 """Tokens that go through the wide part of a layer together on a CPU, found by trying."""
 
-_FIRSTS_STEP = 8
-
 _GELU_LOWEST = -0.17
 """GELU's minimum is -0.16997."""
 
@@ -114,14 +112,10 @@ class FusedEncoder:
         last = self._last
         assert last.query is not None
         key, value = self._parts(last.rest(states), 2)
-        if not firsts:
-            (query,) = self._parts(last.query(states), 1)
-            return _finish(last, attend(query, key, value, layout=layout), states)
-        n = len(layout.lengths)
-        asking = _filled(states[layout.starts[:-1].long()])
-        (query,) = self._parts(last.query(asking)[:n], 1)
-        context = attend(query, key, value, layout=layout, firsts=True)
-        return _finish(last, _filled(context.flatten(1)), asking)[:n]
+        asking = states[layout.starts[:-1].long()] if firsts else states
+        (query,) = self._parts(last.query(asking), 1)
+        context = attend(query, key, value, layout=layout, firsts=firsts)
+        return _finish(last, context, asking)
 
     def _parts(self, states: torch.Tensor, number: int) -> tuple[torch.Tensor, ...]:
         """Queries, keys and values side by side, to as many of shape (tokens, heads, dim)."""
@@ -132,12 +126,6 @@ class FusedEncoder:
         """Free the model's own weights of the layers: they are not needed beside int8 ones."""
         for parameter in self._body.encoder.parameters():
             parameter.data = parameter.data.new_empty(0)
-
-
-def _filled(states: torch.Tensor) -> torch.Tensor:
-    """The rows with some zeros behind: numbers recur, and oneDNN keeps a program for each."""
-    missing = -len(states) % _FIRSTS_STEP if states.device.type == "cpu" else 0
-    return torch.nn.functional.pad(states, (0, 0, 0, missing)) if missing else states
 
 
 def _finish(layer: _Layer, context: torch.Tensor, states: torch.Tensor) -> torch.Tensor:

@@ -22,8 +22,8 @@ from rag_rerankers.tokenization import TokenSequence
 __all__ = ["PackedRunner", "PaddedRunner", "Runner", "first_position"]
 
 
-_STEP, _SMALL_STEP = 32, 8
-_LONG = 512
+_STEP = 32
+_WORTH_A_STEP = 512
 """Tokens of a row above which a few more do not matter."""
 
 
@@ -155,8 +155,8 @@ class PackedRunner:
         never of one size leave gaps: over thousands of texts both add up to hundreds of megabytes.
         """
         tokens = sum(len(row.ids) for row in batch)
-        missing = -tokens % (_STEP if tokens >= _LONG else _SMALL_STEP)
-        if self._device.type != "cpu" or not missing:
+        missing = -tokens % _STEP
+        if self._device.type != "cpu" or not missing or tokens < _WORTH_A_STEP:
             return batch
         return [*batch, TokenSequence([batch[0].ids[0]] * missing)]
 
