@@ -42,7 +42,7 @@ class Compared:
     Args:
         scorer: Encodes queries.
         vectors: Text to its vectors, shape (n, dim), float32.
-        codec: What the vectors have been through; None for nothing.
+        codec: What the vectors go through first; None for nothing.
     """
 
     def __init__(
@@ -52,19 +52,20 @@ class Compared:
         codec: Codec | None,
     ) -> None:
         self._scorer = scorer
-        self._vectors = vectors
-        self._codec = codec
+        self.record = 4 * scorer.encoder.dim if codec is None else codec.record
+        self._vectors = (
+            vectors
+            if codec is None
+            else {text: _through(codec, rows) for text, rows in vectors.items()}
+        )
         self.scores: list[float] = []
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
         """One MaxSim score per text."""
         found = [self._vectors[text] for text in texts]
-        joined = torch.cat(found)
-        if self._codec is not None:
-            made = torch.frombuffer(bytearray(self._codec.compress(joined)), dtype=torch.uint8)
-            joined = self._codec.decompress(made.view(len(joined), -1))
         asked = self._scorer.encoder.query(query).vectors
-        scores: list[float] = maxsim(asked, joined, [len(rows) for rows in found]).tolist()
+        lengths = [len(rows) for rows in found]
+        scores: list[float] = maxsim(asked, torch.cat(found), lengths).tolist()
         self.scores += scores
         return scores
 
@@ -134,7 +135,7 @@ def _measured(scorer: LateInteractionScorer, folder: Path, queries: int) -> dict
         "rows": [
             {
                 "compression": name,
-                "bytes": 4 * scorer.encoder.dim if one._codec is None else one._codec.record,
+                "bytes": one.record,
                 "mean": means[name],
                 "change": changes.get(name),
                 "score_error": float(np.abs(np.array(one.scores) - exact).mean()),
@@ -143,6 +144,11 @@ def _measured(scorer: LateInteractionScorer, folder: Path, queries: int) -> dict
             for name, one in contestants.items()
         ],
     }
+
+
+def _through(codec: Codec, vectors: torch.Tensor) -> torch.Tensor:
+    made = torch.frombuffer(bytearray(codec.compress(vectors)), dtype=torch.uint8)
+    return codec.decompress(made.view(len(vectors), -1))
 
 
 def _codec(compression: str, dim: int, vectors: Mapping[str, torch.Tensor]) -> Codec:

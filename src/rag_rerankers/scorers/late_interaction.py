@@ -124,7 +124,7 @@ class LateInteractionScorer:
 
     def relevance(self, query: str, scores: Sequence[float]) -> list[float]:
         """Mean similarity over the query's vectors, clipped to 0..1."""
-        n = 1 if self.recipe.mean else self.encoder.n_query_vectors(query)
+        n = 1 if self.recipe.mean else max(1, self.encoder.n_query_vectors(query))
         return [min(1.0, max(0.0, score / n)) for score in scores]
 
     def explain(self, query: str, text: str) -> Explanation:

@@ -10,6 +10,7 @@ from itertools import chain, islice
 
 import torch
 
+from rag_rerankers.engine.memory import give_back
 from rag_rerankers.errors import StoreError
 from rag_rerankers.scorers.encoding import Encoding
 from rag_rerankers.scorers.maxsim import sum_of_maxima
@@ -160,6 +161,7 @@ class StoredDocuments:
                 ahead.append((len(group), Encoding(self._encoder, self._ready(), wanted)))
                 if len(ahead) > _AHEAD:
                     end()
+                    give_back()
             while ahead:
                 end()
         finally:
@@ -186,6 +188,7 @@ class StoredDocuments:
                 ahead.append((keys, found, Encoding(self._encoder, self._ready(), wanted)))
                 if len(ahead) > _AHEAD:
                     yield self._complete(*ahead.popleft())
+                    give_back()
             while ahead:
                 yield self._complete(*ahead.popleft())
         finally:
