@@ -33,7 +33,7 @@ from rag_rerankers.store.shelf import COMPRESSIONS
 MODEL, TOP_K = "minilm-maxsim", 50
 EXACT = "float32"
 # Vectors that a residual compression learns from.
-SAMPLE = 300_000
+SAMPLE = 150_000
 
 
 class Compared:

@@ -22,6 +22,9 @@ _CODE = 4
 """Bytes of a centroid's number."""
 _PER_CENTROID = 32
 """Vectors of the sample for each centroid at least."""
+_MOST_TRAINED = 100_000
+"""Vectors that centroids are learned from; more take minutes and move them little."""
+_ROUNDS = 4  # as colbert-ai's configuration
 _SEED = 12345
 _MOST_HELD_OUT = 50_000
 _MOST_NUMBERS = 1 << 24  # torch.quantile takes no more
@@ -125,10 +128,11 @@ def learn(vectors: torch.Tensor, bits: int) -> bytes:
     shuffled = vectors[torch.randperm(n, generator=torch.Generator().manual_seed(_SEED))]
     n_held_out = min(max(1, n // 20), _MOST_HELD_OUT, _MOST_NUMBERS // dim)
     held_out, train = shuffled[:n_held_out], shuffled[n_held_out:] if n > 1 else shuffled
+    train = train[:_MOST_TRAINED]
     kmeans = load().faiss.Kmeans(
         dim,
         _n_centroids(len(train)),
-        niter=10,
+        niter=_ROUNDS,
         seed=_SEED,
         verbose=False,
         min_points_per_centroid=1,
