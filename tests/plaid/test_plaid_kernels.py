@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
+from tests.plaid.compiled import compiled
 
 from rag_rerankers.plaid.kernels import (
     decompress_residuals,
@@ -137,11 +134,9 @@ def test_no_candidates() -> None:
 @pytest.mark.parametrize("nbits", [1, 2, 4])
 def test_vectors_are_those_of_the_loop(nbits: int) -> None:
     index = made(3, nbits=nbits)
-    pids = [7, 0, 39, 7]
-    found = decompress_residuals(
-        torch.tensor(pids).int(), index.doclens, index.offsets, *_rest(index)
-    )
-    assert found.tolist() == pytest.approx(decompressed_by_loop(pids, index))
+    pids = torch.tensor([7, 0, 39, 7]).int()
+    found = decompress_residuals(pids, index.doclens, index.offsets, *_rest(index))
+    torch.testing.assert_close(found, torch.tensor(decompressed_by_loop(pids.tolist(), index)))
 
 
 def _rest(index: Index) -> tuple[torch.Tensor, ...]:
@@ -169,26 +164,6 @@ def test_runs_are_those_of_the_loop(shape: tuple[int, ...]) -> None:
 
 
 # --- colbert-ai's own C++, where somebody had it compiled ---
-
-
-def compiled(name: str) -> Callable[..., Any]:
-    """A function of colbert-ai's extensions; compiles nothing.
-
-    ``python -m tests.plaid.compile`` builds them once.
-    """
-    from torch.utils.cpp_extension import get_default_build_root
-
-    roots = [os.environ.get("TORCH_EXTENSIONS_DIR"), get_default_build_root()]
-    for root in filter(None, roots):
-        for built in sorted(Path(root).glob(f"**/{name}.so")):
-            spec = importlib.util.spec_from_file_location(name, built)
-            assert spec is not None
-            assert spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            function: Callable[..., Any] = getattr(module, name)
-            return function
-    pytest.skip(f"colbert-ai's extension {name} is not compiled: python -m tests.plaid.compile")
 
 
 @pytest.mark.parametrize("seed", range(3))

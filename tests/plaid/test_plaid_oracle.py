@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from tests.oracles import colbert_ai as oracle
+from tests.plaid.compiled import compiled
 from tests.plaid.passages import passages
 
 from rag_rerankers import Reranker
@@ -12,38 +13,35 @@ from rag_rerankers.plaid import PlaidIndex, colbert_ai
 from rag_rerankers.plaid.files import inverted_lists
 from rag_rerankers.scorers.maxsim import maxsim
 
-pytestmark = pytest.mark.usefixtures("colbert")
+pytestmark = [
+    pytest.mark.usefixtures("colbert"),
+    # Of its own calls, which torch and Python would have otherwise.
+    pytest.mark.filterwarnings("ignore::FutureWarning", "ignore:.*CUDA is not available.*"),
+]
 
 TEXTS = passages(150, seed=3)
 QUERIES = passages(6, seed=4)
 
 
-class Searcher:
-    """What ``colbert.Searcher`` does in ``dense_search``, with its C++ in plain Python.
+class Everything:
+    """Scores all passages of an index with colbert-ai's own loader, codec and query encoding."""
 
-    The class itself would compile; ``tests/plaid/test_plaid_kernels.py`` compares our functions
-    with the compiled ones.
-    """
-
-    def __init__(self, generation, checkpoint_folder):
-        self.parts = colbert_ai.load()
+    def __init__(self, generation, checkpoint_folder, monkeypatch):
+        parts = colbert_ai.load()
         self.checkpoint = oracle.checkpoint(checkpoint_folder)
-        scorer = self.parts.index_scorer
-        strided = self.parts.strided_tensor
-        # Instead of compiling: the constructors find these.
-        strided.loaded_extensions = scorer.loaded_extensions = True
-        self.ranker = scorer(str(generation), use_gpu=False)
-        self.config = self.parts.config.load_from_index(str(generation))
-
-    def scores(self, query):
-        """Every passage by its decompressed vectors, through colbert-ai's own codec."""
-        asked = self.checkpoint.queryFromText([query])[0]
+        # Instead of compiling: no compiled function is called here.
+        for owner in (parts.index_scorer, parts.strided_tensor):
+            monkeypatch.setattr(owner, "loaded_extensions", True, raising=False)
+        self.ranker = parts.index_scorer(str(generation), use_gpu=False)
         n = int(self.ranker.doclens.sum())
-        compressed = self.parts.residual_codec.Embeddings(
+        compressed = parts.residual_codec.Embeddings(
             self.ranker.embeddings.codes[:n], self.ranker.embeddings.residuals[:n]
         )
-        vectors = self.ranker.codec.decompress(compressed)
-        return maxsim(asked, vectors, self.ranker.doclens.tolist()).tolist()
+        self.vectors = self.ranker.codec.decompress(compressed)
+
+    def scores(self, query):
+        asked = self.checkpoint.queryFromText([query])[0]
+        return maxsim(asked, self.vectors, self.ranker.doclens.tolist()).tolist()
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +56,8 @@ def built(folder, tmp_path_factory):
     return PlaidIndex.build(tmp_path_factory.mktemp("plaid") / "index", ids, TEXTS, model)
 
 
-def test_colbert_ai_reads_the_index_and_scores_alike(built, folder, capsys):
-    theirs = Searcher(built._generation.folder, folder)
+def test_colbert_ai_reads_the_index_and_scores_alike(built, folder, monkeypatch):
+    theirs = Everything(built._generation.folder, folder, monkeypatch)
     for query in QUERIES:
         expected = theirs.scores(query)
         found = built.search(query, len(TEXTS), exact=False)
@@ -68,14 +66,48 @@ def test_colbert_ai_reads_the_index_and_scores_alike(built, folder, capsys):
             assert hit.score == pytest.approx(expected[int(hit.id)], abs=1e-4)
 
 
-def test_colbert_ai_reads_an_index_that_was_changed(built, folder, tmp_path, capsys):
+def test_colbert_ai_reads_an_index_that_was_changed(built, folder, tmp_path, monkeypatch):
     index = PlaidIndex.build(tmp_path / "index", ["x"], ["panda"], built.reranker)
     index.add(built.ids, TEXTS)
     index.add(["y"], ["bear"])
-    theirs = Searcher(index._generation.folder, folder)
+    theirs = Everything(index._generation.folder, folder, monkeypatch)
     expected = dict(zip(index.ids, theirs.scores(QUERIES[0]), strict=True))
     for hit in index.search(QUERIES[0], 500, exact=False):
         assert hit.score == pytest.approx(expected[hit.id], abs=1e-4)
+
+
+@pytest.mark.parametrize("k", [5, 10, 40, 120])
+def test_its_searcher_finds_the_same(built, folder, monkeypatch, k):
+    """``colbert.Searcher`` itself, compiled code and all; a new one each time: settings stick."""
+    parts = colbert_ai.load()
+    import colbert
+    from colbert.modeling.colbert import ColBERT
+
+    oracle.checkpoint(folder)  # repairs its model class for transformers 5
+    for owner, name in (
+        (parts.index_scorer, "filter_pids"),
+        (parts.index_scorer, "decompress_residuals"),
+        (parts.strided_tensor, "segmented_lookup"),
+        (ColBERT, "segmented_maxsim"),
+    ):
+        monkeypatch.setattr(owner, name, compiled(f"{name}_cpp"), raising=False)
+        monkeypatch.setattr(owner, "loaded_extensions", True, raising=False)
+    generation = built._generation.folder
+    searcher = colbert.Searcher(
+        index=generation.name,
+        index_root=str(generation.parent),
+        checkpoint=str(folder),
+        collection=TEXTS,
+        verbose=0,
+    )
+    for query in QUERIES:
+        pids, _, scores = searcher.search(query, k=k)
+        ours = built.search(query, k, exact=False)
+        assert pids
+        if len(pids) == k:  # else it visited too few cells; ours goes on looking
+            assert [int(hit.id) for hit in ours] == pids
+        known = {int(hit.id): hit.score for hit in built.search(query, len(TEXTS), exact=False)}
+        assert scores == pytest.approx([known[pid] for pid in pids], abs=1e-4)
 
 
 def test_inverted_lists_are_those_of_colbert_ai(built, tmp_path, capsys):

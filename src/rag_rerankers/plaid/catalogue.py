@@ -173,13 +173,13 @@ def _some(ids: Sequence[str]) -> str:
 
 
 def write_passages(path: Path, passages: Iterable[Passage]) -> None:
-    """Write one JSON array a line; ASCII only, so that any text survives, lone surrogates too."""
-    with path.open("w", encoding="ascii", newline="\n") as file:
+    """Write one JSON array a line; any text survives, lone surrogates too."""
+    with path.open("w", encoding="utf-8", errors="surrogatepass", newline="\n") as file:
         for passage in passages:
-            file.write(json.dumps(passage) + "\n")
+            file.write(json.dumps(passage, ensure_ascii=False) + "\n")
 
 
 def read_passages(path: Path) -> list[Passage]:
     """Read what :func:`write_passages` wrote."""
-    with path.open(encoding="ascii", newline="\n") as file:
+    with path.open(encoding="utf-8", errors="surrogatepass", newline="\n") as file:
         return [Passage(*json.loads(line)) for line in file]

@@ -29,6 +29,7 @@ from rag_rerankers.plaid.model import Encoded
 __all__ = ["Indexing", "compressed", "n_partitions"]
 
 _colbert = load()
+_CollectionIndexer: Any = _colbert.collection_indexer
 _SEED = 12345
 # Passages that are encoded and compressed at once.
 _CHUNK = 5000
@@ -49,7 +50,7 @@ def n_partitions(n_vectors: float) -> int:
     return power
 
 
-class Indexing(_colbert.collection_indexer):  # type: ignore[misc]
+class Indexing(_CollectionIndexer):  # type: ignore[misc]
     """One run of ``CollectionIndexer``.
 
     Its steps are kept: sample, train, index, finalize. They are made to work for few vectors and

@@ -150,5 +150,6 @@ def decompress_residuals(
     where = places(offsets[rows], doclens[rows])
     # A byte leads to its 8 / nbits numbers at once.
     numbers = bucket_weights[bucket_combinations.long()][reversed_bit_map.long()]
-    residual = numbers[residuals[where].long()].flatten(1)
-    return residual.add_(centroids[codes[where].long()])
+    # Not numbers[...]: that wants indices of eight bytes each.
+    residual = torch.nn.functional.embedding(residuals[where].int(), numbers).flatten(1)
+    return residual.add_(torch.nn.functional.embedding(codes[where], centroids))

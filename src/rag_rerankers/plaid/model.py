@@ -183,7 +183,9 @@ def _encoder_of(reranker: Reranker) -> TokenEncoder | None:
 
 
 def _unit_vectors(vectors: torch.Tensor, lengths: list[int]) -> tuple[torch.Tensor, ...]:
-    return torch.nn.functional.normalize(vectors.float()).half().cpu().split(lengths)
+    unit = torch.nn.functional.normalize(vectors.float()).half().cpu()
+    parts: tuple[torch.Tensor, ...] = unit.split(lengths)
+    return parts
 
 
 def _by_text(passages: Passages, job: Job[tuple[torch.Tensor, ...]]) -> list[torch.Tensor]:

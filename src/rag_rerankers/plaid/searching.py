@@ -23,6 +23,10 @@ from rag_rerankers.scorers.maxsim import maxsim
 __all__ = ["SearchSettings", "Searching"]
 
 _colbert = load()
+_StridedTensor: Any = _colbert.strided_tensor
+_IndexScorer: Any = _colbert.index_scorer
+# Passages whose vectors are decompressed at once: few enough to stay in the processor's cache.
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ class SearchSettings:
         return cls(wanted, min(4, n_centroids), 0.4, max(4 * wanted, 4096), n_query)
 
 
-class _Lists(_colbert.strided_tensor):  # type: ignore[misc]
+class _Lists(_StridedTensor):  # type: ignore[misc]
     """Inverted lists, looked up without compiled code."""
 
     def __init__(self, packed: torch.Tensor, lengths: torch.Tensor) -> None:
@@ -75,7 +79,7 @@ class _Lists(_colbert.strided_tensor):  # type: ignore[misc]
         return segmented_lookup(self.tensor, lengths, self.offsets[pids]), lengths
 
 
-class Searching(_colbert.index_scorer):  # type: ignore[misc]
+class Searching(_IndexScorer):  # type: ignore[misc]
     """An index in memory. Searching changes nothing in it: threads share it.
 
     Args:
@@ -163,6 +167,11 @@ class Searching(_colbert.index_scorer):  # type: ignore[misc]
             near,
             config.ndocs,
         )
+        query = Q[0, :, : self.dim]
+        scores = [self._scores(query, part) for part in pids.split(_AT_ONCE)]
+        return torch.cat(scores), pids
+
+    def _scores(self, query: torch.Tensor, pids: torch.Tensor) -> torch.Tensor:
         vectors = decompress_residuals(
             pids,
             self.doclens,
@@ -175,5 +184,4 @@ class Searching(_colbert.index_scorer):  # type: ignore[misc]
             self.codec.centroids,
         )
         vectors = torch.nn.functional.normalize(vectors[:, : self.dim])
-        lengths = self.doclens[pids.long()].tolist()
-        return maxsim(Q[0, :, : self.dim], vectors, lengths), pids
+        return maxsim(query, vectors, self.doclens[pids.long()].tolist())
