@@ -4,17 +4,10 @@ from pathlib import Path
 
 import pytest
 from tests.kinds import Make
-from tests.plaid.needs import needs_colbert
 from tests.plaid.passages import passages
 
 from rag_rerankers import Reranker
 from rag_rerankers.plaid import PlaidIndex
-
-
-@pytest.fixture(scope="session")
-def colbert() -> None:
-    """colbert-ai and faiss are there."""
-    needs_colbert()
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +17,7 @@ def reranker(make: Make) -> Reranker:
 
 
 @pytest.fixture
-def index(colbert: None, reranker: Reranker, tmp_path: Path) -> PlaidIndex:
+def index(reranker: Reranker, tmp_path: Path) -> PlaidIndex:
     """Sixty passages, p0 to p59."""
     texts = passages(60)
     ids = [f"p{number}" for number in range(60)]

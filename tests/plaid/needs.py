@@ -15,4 +15,4 @@ def needs_colbert() -> None:
     try:
         colbert_ai.load()
     except MissingExtraError as error:
-        pytest.skip(f"needs the extra 'plaid': {error}", allow_module_level=True)
+        pytest.skip(f"needs the extra {error.extra!r}", allow_module_level=True)

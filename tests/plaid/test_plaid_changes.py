@@ -8,13 +8,14 @@ import sys
 import threading
 
 import pytest
+from tests.plaid.needs import needs_colbert
 from tests.plaid.passages import Exhaustive, passages
 
 from rag_rerankers import PlaidIndexError
 from rag_rerankers.plaid import PlaidIndex
 from rag_rerankers.plaid import folder as folder_module
 
-pytestmark = pytest.mark.usefixtures("colbert")
+needs_colbert()
 
 TEXTS = dict(zip((f"p{number}" for number in range(60)), passages(60), strict=True))
 MORE = dict(zip((f"q{number}" for number in range(30)), passages(30, seed=5), strict=True))

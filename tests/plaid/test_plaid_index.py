@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.kinds import LATE_INTERACTION
+from tests.plaid.needs import needs_colbert
 from tests.plaid.passages import Exhaustive, passages
 from tests.stand_ins import Length
 
 from rag_rerankers import PlaidIndexError, Reranker, TruncationWarning, clear_shared_rerankers
 from rag_rerankers.plaid import PlaidHit, PlaidIndex
 
-pytestmark = pytest.mark.usefixtures("colbert")
+needs_colbert()
 
 TEXTS = passages(60)
 IDS = [f"p{number}" for number in range(60)]
@@ -244,6 +245,11 @@ def test_cross_encoders_are_refused(make, tmp_path):
 def test_mistakes_in_a_search(built, query, k, error, match):
     with pytest.raises(error, match=match):
         built.search(query, k)
+
+
+def test_exact_is_yes_or_no(built):
+    with pytest.raises(TypeError, match="exact must be a bool, not 'approximately'"):
+        built.search("q", exact="approximately")
 
 
 def test_an_index_is_not_overwritten_unasked(index, reranker):

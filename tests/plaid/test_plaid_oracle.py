@@ -6,6 +6,7 @@ import pytest
 import torch
 from tests.oracles import colbert_ai as oracle
 from tests.plaid.compiled import compiled
+from tests.plaid.needs import needs_colbert
 from tests.plaid.passages import passages
 
 from rag_rerankers import Reranker
@@ -13,11 +14,9 @@ from rag_rerankers.plaid import PlaidIndex, colbert_ai
 from rag_rerankers.plaid.files import inverted_lists
 from rag_rerankers.scorers.maxsim import maxsim
 
-pytestmark = [
-    pytest.mark.usefixtures("colbert"),
-    # Of its own calls, which torch and Python would have otherwise.
-    pytest.mark.filterwarnings("ignore::FutureWarning", "ignore:.*CUDA is not available.*"),
-]
+needs_colbert()
+# Of its own calls, which torch and Python would have otherwise.
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore:.*CUDA is not available.*")
 
 TEXTS = passages(150, seed=3)
 QUERIES = passages(6, seed=4)

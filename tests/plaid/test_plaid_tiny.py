@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from tests.plaid.needs import needs_colbert
 from tests.plaid.passages import Exhaustive, passages
 
 from rag_rerankers.plaid import PlaidIndex
 
-pytestmark = pytest.mark.usefixtures("colbert")
+needs_colbert()
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 9, 17])

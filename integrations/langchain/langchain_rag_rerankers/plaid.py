@@ -14,7 +14,7 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, SkipValidation
 from rag_rerankers.plaid import PlaidHit, PlaidIndex, ashared_index, shared_index
-from rag_rerankers.plaid.index import check_index, check_k
+from rag_rerankers.plaid.index import check_index, check_search
 
 __all__ = ["PlaidRetriever"]
 
@@ -49,7 +49,7 @@ class PlaidRetriever(BaseRetriever):
     def model_post_init(self, context: Any, /) -> None:
         """Refuse at construction what could only fail at first use."""
         check_index(self.index)
-        check_k(self.k)
+        check_search(self.k, self.exact)
         super().model_post_init(context)
 
     def _get_relevant_documents(

@@ -86,6 +86,7 @@ async def test_a_folder_is_opened_once(monkeypatch: pytest.MonkeyPatch, tmp_path
     ("given", "error", "match"),
     [
         ({"index": 5}, TypeError, "index must be a PlaidIndex or the folder of one, not 5"),
+        ({"index": "x", "exact": "no"}, TypeError, "exact must be a bool, not 'no'"),
         ({"index": "x", "k": 0}, ValueError, "k must be at least 1, not 0"),
         ({"index": "x", "k": True}, TypeError, "k must be an int, not True"),
     ],

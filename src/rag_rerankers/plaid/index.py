@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rag_rerankers.plaid.generation import Generation
     from rag_rerankers.plaid.model import TokenModel
 
-__all__ = ["PlaidIndex", "check_index", "check_k"]
+__all__ = ["PlaidIndex", "check_index", "check_search"]
 
 _NBITS = (1, 2, 4)
 # Options that decide what is read; the others depend on the machine.
@@ -196,7 +196,7 @@ class PlaidIndex:
             TypeError: ``query`` is not a string, or ``k`` not an int.
         """
         check_query(query)
-        check_k(k)
+        check_search(k, exact)
         generation = self._generation
         wanted = max(_FOR_EACH_HIT * k, _CANDIDATES) if exact else k
         asked = self._model.query(query)
@@ -219,7 +219,7 @@ class PlaidIndex:
         When the awaiting task is cancelled, the work stops after the batch in progress.
         """
         check_query(query)
-        check_k(k)
+        check_search(k, exact)
         return await in_worker(lambda: self.search(query, k, exact=exact))
 
     def add(
@@ -329,17 +329,19 @@ def _refuse_existing(folder: Folder, *, overwrite: bool) -> None:
         )
 
 
-def check_k(k: object) -> None:
-    """Refuse a ``k`` that is not a whole number of at least 1.
+def check_search(k: object, exact: object) -> None:
+    """Refuse a ``k`` that is not a whole number of at least 1, and an ``exact`` that is no bool.
 
     Raises:
-        TypeError: It is not an int.
-        ValueError: It is less than 1.
+        TypeError: One of them is of another type.
+        ValueError: ``k`` is less than 1.
     """
     if isinstance(k, bool) or not isinstance(k, int):
         raise TypeError(f"k must be an int, not {k!r}")
     if k < 1:
         raise ValueError(f"k must be at least 1, not {k}")
+    if not isinstance(exact, bool):
+        raise TypeError(f"exact must be a bool, not {exact!r}")
 
 
 def check_index(index: object) -> None:

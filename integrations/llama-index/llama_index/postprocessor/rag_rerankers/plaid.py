@@ -11,7 +11,7 @@ from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
 from llama_index.postprocessor.rag_rerankers.events import dispatcher
 from rag_rerankers.plaid import PlaidHit, PlaidIndex, ashared_index, shared_index
-from rag_rerankers.plaid.index import check_index, check_k
+from rag_rerankers.plaid.index import check_index, check_search
 
 __all__ = ["PlaidRetriever"]
 
@@ -49,7 +49,7 @@ class PlaidRetriever(BaseRetriever):
         callback_manager: CallbackManager | None = None,
     ) -> None:
         check_index(index)
-        check_k(k)
+        check_search(k, exact)
         self.index = index
         self.k = k
         self.exact = exact
