@@ -32,6 +32,7 @@ MODELS: dict[str, tuple[Model, ...]] = {
     "linearity": ("minilm-cross", "minilm-maxsim", "colbert"),
     "memory": SMALL,
     "cascade": ("bge",),
+    "stored": ("colbert", "minilm-maxsim"),
     "gpu": ("bge",),
 }
 
@@ -151,6 +152,7 @@ PARTS: dict[str, Callable[[Setting, Sequence[Model], Sequence[int]], None]] = {
     "linearity": _alone("linearity"),
     "memory": _alone("memory"),
     "cascade": _alone("cascade"),
+    "stored": _alone("stored"),
     "gpu": _alone("gpu"),
     "table": _table,
 }

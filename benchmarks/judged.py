@@ -10,6 +10,7 @@ from benchmarks.compared import Row, rows
 from benchmarks.contestants import OURS
 from benchmarks.figures import line, percentile, spread
 from benchmarks.store import Part, Store
+from benchmarks.stored import medians, share_of_first
 
 __all__ = ["ARTICLE", "Judged", "judged"]
 
@@ -43,6 +44,7 @@ def judged(store: Store) -> list[Judged]:
         *_linear(store),
         *_memory(store),
         *_cascade(store),
+        *_stored(store),
     ]
 
 
@@ -166,3 +168,35 @@ def _cascade(store: Store) -> Iterator[Judged]:
                     f"{gain:.2f}x",
                     gain > 1,
                 )
+
+
+def _stored(store: Store) -> Iterator[Judged]:
+    for model, part in store.under("stored"):
+        if "error" in part:
+            continue
+        times = medians(part)
+        where = f"{model}, {part['candidates']} candidates from the store"
+        warm = times["warm"] / times["query"]
+        yield Judged(f"{where}: over the query alone", "<= 1.3x", f"{warm:.2f}x", warm <= 1.3)
+        cold = times["cold"] / times["warm"]
+        yield Judged(f"{where}: against new texts", "at least 30x", f"{cold:.0f}x", cold >= 30)
+        for config, seconds in part["llama_index"].items():
+            if config != "error":
+                gain = statistics.median(seconds) / times["warm"]
+                who = f"{where}: against LlamaIndex's ColbertRerank, {config}"
+                yield Judged(who, "at least 100x", f"{gain:.0f}x", gain >= 100)
+        single = 1000 * statistics.median(part["maxsim"]["int8"])
+        yield Judged(
+            f"{model}: MaxSim over 50 stored documents of 180 tokens, one core",
+            "<= 3 ms",
+            f"{single:.2f} ms",
+            single <= 3,
+        )
+        share = share_of_first(part)
+        changed = part["warming"]["changed"] / part["warming"]["texts"]
+        yield Judged(
+            f"{model}: warming again with {changed:.0%} changed, over {changed:.0%} of the first",
+            "0.8x to 1.2x",
+            f"{share:.2f}x",
+            share <= 1.2,
+        )

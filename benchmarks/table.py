@@ -49,6 +49,8 @@ def page(store: Store) -> str:
         memory=list(_memory(store)),
         fidelity=[(m, part) for m, part in store.under("fidelity") if "error" not in part],
         cascade=[(m, part) for m, part in store.under("cascade") if "error" not in part],
+        stored=[(m, _stored(part)) for m, part in store.under("stored") if "error" not in part],
+        compression=list(store.under("compression")),
         gpu=[(m, _gpu(part)) for m, part in store.under("gpu") if "error" not in part],
         missing=[
             (key, part["error"]) for key, part in sorted(store.parts.items()) if "error" in part
@@ -132,6 +134,18 @@ def _memory(store: Store) -> Iterator[tuple[str, str, int, int]]:
         if "error" not in part:
             for count, found in sorted(part["counts"].items(), key=lambda item: int(item[0])):
                 yield model, count, found["loaded"], found["peak"]
+
+
+def _stored(part: Part) -> list[tuple[str, Spread]]:
+    """Milliseconds of each run."""
+    runs = {name: part["seconds"][name] for name in ("query", "warm", "disk", "cold")}
+    runs |= {f"MaxSim, {name}": times for name, times in part["maxsim"].items()}
+    runs |= {
+        f"LlamaIndex ColbertRerank, {name}": times
+        for name, times in part["llama_index"].items()
+        if name != "error"
+    }
+    return [(name, spread([1000 * one for one in times])) for name, times in runs.items()]
 
 
 def _gpu(part: Part) -> dict[str, Any]:

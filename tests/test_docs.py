@@ -63,5 +63,15 @@ def test_every_option_that_is_named_exists():
 def test_links_lead_somewhere():
     for page in PAGES:
         links = re.findall(r"\]\(([^)]+)\)", page.read_text("utf-8"))
-        broken = [to for to in links if "://" not in to and not (page.parent / to).exists()]
+        broken = [to for to in links if "://" not in to and not leads_somewhere(page, to)]
         assert broken == []
+
+
+def leads_somewhere(page: Path, link: str) -> bool:
+    """Whether the file is there, and the heading in it."""
+    name, _, heading = link.partition("#")
+    file = page.parent / name if name else page
+    if not file.exists() or not heading:
+        return file.exists()
+    headings = re.findall(r"^#+ (.*)$", file.read_text("utf-8"), re.MULTILINE)
+    return heading in {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}

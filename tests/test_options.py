@@ -16,6 +16,7 @@ DEFAULTS = {
     "long_documents": "truncate",
     "batch_tokens": None,
     "local_files_only": False,
+    "store": None,
 }
 OTHERS = {
     "device": "cpu",
@@ -25,6 +26,7 @@ OTHERS = {
     "long_documents": "max_passage",
     "batch_tokens": 40,
     "local_files_only": True,
+    "store": "tokens",
 }
 
 

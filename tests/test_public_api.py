@@ -16,6 +16,7 @@ NAMES = [
     "CascadeScorer",
     "Checkpoint",
     "DataError",
+    "Explanation",
     "MissingExtraError",
     "ModelLoadError",
     "ModelOptions",
@@ -26,8 +27,13 @@ NAMES = [
     "Reranker",
     "ScoreError",
     "Scorer",
+    "StoreError",
+    "StoreInfo",
+    "TokenMatch",
+    "TokenStore",
     "TruncationWarning",
     "UnsafeWeightsError",
+    "Warmed",
     "__version__",
     "ashared_reranker",
     "check_cancelled",
@@ -37,7 +43,7 @@ NAMES = [
 ]
 OPTIONS = (
     "*, device='auto', dtype='auto', max_length=None, revision=None, long_documents='truncate', "
-    "batch_tokens=None, local_files_only=False"
+    "batch_tokens=None, local_files_only=False, store=None"
 )
 
 
@@ -70,6 +76,12 @@ def test_every_public_name_exists_and_is_documented(name):
         (rag_rerankers.Reranker.__init__, f"(model='minilm-maxsim', {OPTIONS})"),
         (rag_rerankers.Reranker.rank, "(query, texts, *, top_n=None, threshold=None)"),
         (rag_rerankers.Reranker.arank, "(query, texts, *, top_n=None, threshold=None)"),
+        (rag_rerankers.Reranker.warm, "(texts, *, tell=None)"),
+        (
+            rag_rerankers.TokenStore.__init__,
+            "(path, *, compression='int8', max_bytes=None, memory_bytes=67108864)",
+        ),
+        (rag_rerankers.Reranker.explain, "(query, text)"),
         (rag_rerankers.Reranker.cascade, "(models, *, keep=15, **options)"),
         (rag_rerankers.CascadeScorer.__init__, "(stages, keep=15)"),
         (rag_rerankers.CascadeScorer.score, "(query, texts)"),
@@ -78,6 +90,13 @@ def test_every_public_name_exists_and_is_documented(name):
         (rag_rerankers.Scorer.score, "(query, texts)"),
         (rag_rerankers.CalibratedScorer.relevance, "(query, scores)"),
         (rag_rerankers.RankedDocument.__init__, "(index, text, score, relevance)"),
+        (
+            rag_rerankers.Explanation.__init__,
+            "(query, text, score, relevance, mean, matches, tokens, similarities)",
+        ),
+        (rag_rerankers.Explanation.to_html, "()"),
+        (rag_rerankers.Explanation.to_text, "(width=80)"),
+        (rag_rerankers.TokenMatch.__init__, "(token, matched, index, similarity)"),
         (rag_rerankers.load_scorer, "(name, options=None)"),
         (rag_rerankers.shared_reranker, "(model, options=None)"),
         (rag_rerankers.ashared_reranker, "(model, options=None)"),
@@ -137,8 +156,15 @@ def loaded_by(code: str) -> set[str]:
             "    def score(self, query, texts): return [1.0] * len(texts)\n"
             "assert len(r.Reranker(S()).rank('q', ['a', 'b'])) == 2"
         ),
+        (
+            "from rag_rerankers.explanation import *\n"
+            "token = Token('a', 'text', (0, 1))\n"
+            "match = TokenMatch(token, token, 0, .5)\n"
+            "assert '<mark' in Explanation('a', 'a', .5, .5, False, (match,), (token,), ((.5,),))"
+            ".to_html()"
+        ),
     ],
-    ids=["import", "plaid", "star", "options", "own scorer"],
+    ids=["import", "plaid", "star", "options", "own scorer", "explanation"],
 )
 def test_nothing_heavy_is_imported_before_a_model_is(code):
     assert loaded_by(code) == set()

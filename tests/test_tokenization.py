@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.checkpoints.tokenizers import wordpiece_tokenizer
+from tests.checkpoints.tokenizers import bytes_tokenizer, wordpiece_tokenizer
 from tests.samples import MIXED, NASTY, random_texts
 from tokenizers import Tokenizer, models
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
@@ -128,6 +128,81 @@ def test_a_slow_tokenizer_serves_one_thread_at_a_time():
 
 def test_a_slow_tokenizer_gets_repaired_text_too():
     assert TextTokenizer(Borrowed()).ids(["\ud800"]) == [[0xFFFD]]
+
+
+# --- where tokens stand ---
+
+MAKERS = ["xlmr_reranker", "bert_reranker", "roberta_reranker", "modernbert_reranker"]
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_located_ids_are_the_same_and_spans_lie_in_the_text(load, maker):
+    tokenizer = TextTokenizer(load(maker))
+    for text in [*PLAIN, *NASTY.values()]:
+        ids, spans = tokenizer.locate(text)
+        assert [ids] == tokenizer.ids([text])
+        assert len(spans) == len(ids)
+        for start, end in filter(None, spans):
+            assert 0 <= start < end <= len(text)
+
+
+@pytest.mark.parametrize(
+    ("maker", "text", "spans"),
+    [
+        # Lower case and without accents inside, as written outside.
+        ("bert_reranker", "The  Pandaing!", [(0, 3), (5, 10), (10, 13), (13, 14)]),
+        ("bert_reranker", " É東京", [(1, 2), (2, 3), (3, 4)]),
+        # What the vocabulary cannot spell is one unknown token.
+        ("bert_reranker", "a Ωmega bear", [(0, 1), (2, 7), (8, 12)]),
+        # The mark of the word's begin stands for no character.
+        ("xlmr_reranker", "東京 panda", [None, (0, 1), (1, 2), (3, 8)]),
+        # Two bytes, four bytes; the space belongs to the token, but nobody would mark it.
+        ("roberta_reranker", "é🐼 the", [(0, 1)] * 2 + [(1, 2)] * 4 + [(3, 6)]),
+        ("modernbert_reranker", "é🐼 the", [(0, 1)] * 2 + [(1, 2)] * 4 + [(3, 6)]),
+        # White space that is a token by itself; RoBERTa's tokenizer takes it off every token.
+        ("modernbert_reranker", "a  b", [(0, 1), (1, 2), (2, 3), (3, 4)]),
+        ("roberta_reranker", "a  b", [(0, 1), None, None, (3, 4)]),
+        # Halves of a surrogate pair are one character to the tokenizer and two to Python.
+        ("roberta_reranker", "\ud83d\udc3c the", [(0, 2)] * 4 + [(3, 6)]),
+        ("roberta_reranker", "\ud800 a", [(0, 1)] * 3 + [(2, 3)]),
+        ("roberta_reranker", "\ud83d\ud83d\udc3c", [(0, 1)] * 3 + [(1, 3)] * 4),
+        ("bert_reranker", "", []),
+    ],
+)
+def test_spans_worked_by_hand(load, maker, text, spans):
+    assert TextTokenizer(load(maker)).locate(text).spans == spans
+
+
+@given(st.text(st.characters(codec=None, categories=["Cs", "L", "Cc", "Zs"])))
+def test_a_word_of_letters_is_covered_by_its_tokens(text):
+    tokenizer = TextTokenizer(PreTrainedTokenizerFast(tokenizer_object=bytes_tokenizer()))
+    covered = {place for span in tokenizer.locate(text).spans if span for place in range(*span)}
+    assert covered >= {place for place, letter in enumerate(text) if not letter.isspace()}
+
+
+def test_a_slow_tokenizer_cannot_tell_where_its_tokens_stand():
+    assert TextTokenizer(Borrowed()).locate("ab") == ([97, 98], [None, None])
+
+
+@pytest.mark.parametrize(
+    ("maker", "token", "shown"),
+    [
+        ("bert_reranker", "##ing", "ing"),
+        ("bert_reranker", "[MASK]", "[MASK]"),
+        ("bert_reranker", "#", "#"),
+        ("xlmr_reranker", "▁panda", "panda"),
+        ("xlmr_reranker", "<s>", "<s>"),
+        ("roberta_reranker", "Ġthe", "the"),
+        ("roberta_reranker", "Ġ", ""),
+    ],
+)
+def test_a_token_reads_without_the_marks_of_its_vocabulary(load, maker, token, shown):
+    tokenizer = load(maker)
+    assert TextTokenizer(tokenizer).token(tokenizer.convert_tokens_to_ids(token)) == shown
+
+
+def test_an_id_beyond_the_vocabulary_reads_as_its_number(load):
+    assert TextTokenizer(load("bert_reranker")).token(10**6) == "1000000"
 
 
 # --- pairs ---

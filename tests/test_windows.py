@@ -62,7 +62,7 @@ DOCUMENTS = [[1, 2], [], [1, 2, 3, 4, 5, 6, 7], [1, 2, 3, 4]]
 def test_truncation_keeps_the_head_of_every_document_and_counts_the_cut():
     passages = split_documents(DOCUMENTS, 4, "truncate")
     assert passages == Passages(
-        ids=[[1, 2], [], [1, 2, 3, 4], [1, 2, 3, 4]], document=[0, 1, 2, 3], n_documents=4, n_cut=1
+        ids=[[1, 2], [], [1, 2, 3, 4], [1, 2, 3, 4]], document=[0, 1, 2, 3], n_documents=4, cut=(2,)
     )
 
 
@@ -72,12 +72,12 @@ def test_windows_remember_their_document_and_lose_nothing():
         ids=[[1, 2], [], [1, 2, 3, 4], [4, 5, 6, 7], [1, 2, 3, 4]],
         document=[0, 1, 2, 2, 3],
         n_documents=4,
-        n_cut=0,
+        cut=(),
     )
 
 
 def passages_of(*document: int) -> Passages:
-    return Passages([[]] * len(document), list(document), max(document) + 1, 0)
+    return Passages([[]] * len(document), list(document), max(document) + 1)
 
 
 def test_a_document_scores_as_its_best_passage():

@@ -14,11 +14,13 @@ from rag_rerankers import (
     CalibratedScorer,
     CascadeScorer,
     Checkpoint,
+    Explanation,
     MissingExtraError,
     ModelOptions,
     RankedDocument,
     Reranker,
     Scorer,
+    TokenMatch,
     load_scorer,
     shared_reranker,
 )
@@ -82,6 +84,20 @@ def ranking(reranker: Reranker, texts: Iterable[str]) -> None:
     reranker.rank("q", [1, 2])  # type: ignore[list-item]
     reranker.rank("q", texts, 5)  # type: ignore[call-arg]
     hits[0].score = 1.0  # type: ignore[misc]
+
+
+def explaining(reranker: Reranker) -> None:
+    explanation = reranker.explain("what is a panda?", "A bear.")
+    assert_type(explanation, Explanation)
+    assert_type(explanation.matches[0], TokenMatch)
+    assert_type(explanation.matches[0].token.text, str)
+    assert_type(explanation.matches[0].matched.span, tuple[int, int] | None)
+    assert_type(explanation.matches[0].similarity, float)
+    assert_type(explanation.similarities[0][0], float)
+    assert_type(explanation.to_html(), str)
+    assert_type(explanation.to_text(width=60), str)
+    reranker.explain("q", ["a", "b"])  # type: ignore[arg-type]
+    explanation.score = 1.0  # type: ignore[misc]
 
 
 async def awaiting(reranker: Reranker) -> None:

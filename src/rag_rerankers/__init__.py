@@ -15,14 +15,17 @@ from rag_rerankers.errors import (
     PlaidIndexError,
     RerankError,
     ScoreError,
+    StoreError,
     TruncationWarning,
     UnsafeWeightsError,
 )
+from rag_rerankers.explanation import Explanation, TokenMatch
 from rag_rerankers.options import ModelOptions
 from rag_rerankers.reranker import Reranker
 from rag_rerankers.scorers import load_scorer
 from rag_rerankers.scorers.cascade import CascadeScorer
 from rag_rerankers.sharing import ashared_reranker, clear_shared_rerankers, shared_reranker
+from rag_rerankers.store import StoreInfo, TokenStore, Warmed
 from rag_rerankers.types import CalibratedScorer, RankedDocument, Scorer
 
 __version__ = "0.1.0"
@@ -33,6 +36,7 @@ __all__ = [
     "CascadeScorer",
     "Checkpoint",
     "DataError",
+    "Explanation",
     "MissingExtraError",
     "ModelLoadError",
     "ModelOptions",
@@ -43,8 +47,13 @@ __all__ = [
     "Reranker",
     "ScoreError",
     "Scorer",
+    "StoreError",
+    "StoreInfo",
+    "TokenMatch",
+    "TokenStore",
     "TruncationWarning",
     "UnsafeWeightsError",
+    "Warmed",
     "__version__",
     "ashared_reranker",
     "check_cancelled",

@@ -7,6 +7,7 @@
     ├── ScoreError               a scorer returned what cannot be ranked (also a ValueError)
     ├── DataError                data to evaluate on that cannot be used (also a ValueError)
     ├── PlaidIndexError          a folder without a PLAID index that can be used
+    ├── StoreError               a token store that cannot be opened, read or written
     └── OutOfMemoryError         not even a single text fits the accelerator (also a MemoryError)
 
     TruncationWarning            texts were longer than the model reads (a UserWarning)
@@ -24,6 +25,7 @@ __all__ = [
     "PlaidIndexError",
     "RerankError",
     "ScoreError",
+    "StoreError",
     "TruncationWarning",
     "UnsafeWeightsError",
 ]
@@ -72,6 +74,10 @@ class DataError(RerankError, ValueError):
 
 class PlaidIndexError(RerankError):
     """A PLAID index is damaged, foreign, unfinished, or was made with another model."""
+
+
+class StoreError(RerankError):
+    """A token store is damaged, foreign, of another version, or cannot be written."""
 
 
 class OutOfMemoryError(RerankError, MemoryError):

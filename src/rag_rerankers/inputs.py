@@ -1,10 +1,10 @@
-"""What may be ranked: one query, and a list of texts."""
+"""What may be ranked: one query, and a list of texts; or explained: one of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 
-__all__ = ["check_query", "check_texts"]
+__all__ = ["check_each_text", "check_query", "check_text", "check_texts"]
 
 
 def check_query(query: object) -> None:
@@ -20,6 +20,19 @@ def check_query(query: object) -> None:
         raise TypeError(f"the query must be a string, not {type(query).__name__}: {query!r:.100}")
 
 
+def check_text(text: object) -> None:
+    """Refuse a text that is not a string.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if not isinstance(text, str):
+        raise TypeError(
+            f"the text must be a string, not {type(text).__name__}: {text!r:.100}. "
+            "Several texts are explained one by one"
+        )
+
+
 def check_texts(texts: object) -> list[str]:
     """Return the texts as a list.
 
@@ -30,11 +43,19 @@ def check_texts(texts: object) -> list[str]:
         raise TypeError(f"texts must be a list of strings, not one {type(texts).__name__}")
     if isinstance(texts, (Mapping, Set)) or not isinstance(texts, Iterable):
         raise TypeError(f"texts must be a list of strings, not {type(texts).__name__}")
-    checked = list(texts)
-    for i, text in enumerate(checked):
+    return list(check_each_text(texts))
+
+
+def check_each_text(texts: Iterable[object]) -> Iterator[str]:
+    """Pass texts on, one by one.
+
+    Raises:
+        TypeError: Something is not a string; the message names its index.
+    """
+    for i, text in enumerate(texts):
         if not isinstance(text, str):
             raise TypeError(
                 f"text {i} is not a string but {type(text).__name__}: {text!r:.100}. "
                 "Drop it, or give its text"
             )
-    return checked
+        yield text

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+import os
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rag_rerankers.store import TokenStore
 
 __all__ = ["DTYPES", "LONG_DOCUMENTS", "ModelOptions"]
 
@@ -26,6 +30,7 @@ class ModelOptions:
     long_documents: str = "truncate"
     batch_tokens: int | None = None
     local_files_only: bool = False
+    store: str | os.PathLike[str] | TokenStore | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.device, str):
@@ -40,10 +45,17 @@ class ModelOptions:
             raise TypeError(f"local_files_only must be a bool, not {self.local_files_only!r}")
         if self.revision is not None and not isinstance(self.revision, str):
             raise TypeError(f"revision must be a string or None, not {self.revision!r}")
+        if isinstance(self.store, os.PathLike):
+            # One spelling: options with the same store are equal.
+            object.__setattr__(self, "store", os.fspath(self.store))
+        if self.store is not None and not _is_store(self.store):
+            raise TypeError(
+                f"store must be the path of a folder, a TokenStore or None, not {self.store!r}"
+            )
 
     def as_kwargs(self) -> dict[str, Any]:
         """The options as keyword arguments of :class:`rag_rerankers.Reranker`."""
-        return asdict(self)
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def refuse_unless_default(self, scorer: object) -> None:
         """Refuse options that a ready scorer would silently ignore.
@@ -57,6 +69,14 @@ class ModelOptions:
                 f"{', '.join(changed)} cannot be set for a ready model "
                 f"({type(scorer).__name__}): set it where the scorer is made"
             )
+
+
+def _is_store(value: object) -> bool:
+    if isinstance(value, str):
+        return bool(value)
+    from rag_rerankers.store import TokenStore
+
+    return isinstance(value, TokenStore)
 
 
 def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rag_rerankers.inputs import check_query, check_texts
+from rag_rerankers.inputs import check_each_text, check_query, check_text, check_texts
 from rag_rerankers.options import ModelOptions
 from rag_rerankers.ranking import (
     check_scores,
@@ -16,11 +16,14 @@ from rag_rerankers.ranking import (
     relevance_of,
 )
 from rag_rerankers.scorers.cascade import DEFAULT_KEEP, CascadeScorer, check_keep
-from rag_rerankers.types import RankedDocument, Scorer
+from rag_rerankers.types import ExplainingScorer, RankedDocument, Scorer, WarmableScorer
 from rag_rerankers.workers import in_worker
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from rag_rerankers.explanation import Explanation
+    from rag_rerankers.store import TokenStore, Warmed
 
 __all__ = ["Reranker", "check_query", "check_texts"]
 
@@ -47,6 +50,9 @@ class Reranker:
             do, and warns; ``"max_passage"`` scores overlapping windows and keeps the best.
         batch_tokens: Tokens per forward pass. None: chosen for the device.
         local_files_only: Never ask the hub; ``HF_HUB_OFFLINE=1`` does the same.
+        store: For late interaction: a folder in which the vectors of texts are kept, so that each
+            text is encoded once for all queries, processes and restarts; or a
+            :class:`~rag_rerankers.TokenStore` with settings of its own.
 
     Attributes:
         name: The model's name, or the class of a given scorer.
@@ -56,6 +62,7 @@ class Reranker:
 
     Raises:
         ModelLoadError: The model cannot be found or is not a reranker.
+        StoreError: The store is damaged, foreign, or cannot be opened.
         TypeError, ValueError: An argument of the wrong kind.
 
     Example:
@@ -78,6 +85,7 @@ class Reranker:
         long_documents: str = "truncate",
         batch_tokens: int | None = None,
         local_files_only: bool = False,
+        store: str | os.PathLike[str] | TokenStore | None = None,
     ) -> None:
         options = ModelOptions(
             device=device,
@@ -87,6 +95,7 @@ class Reranker:
             long_documents=long_documents,
             batch_tokens=batch_tokens,
             local_files_only=local_files_only,
+            store=store,
         )
         if isinstance(model, (str, os.PathLike)):
             from rag_rerankers.scorers import load_scorer
@@ -224,6 +233,72 @@ class Reranker:
             return self.rank(query, candidates, top_n=top_n, threshold=threshold)
 
         return await in_worker(work)
+
+    def warm(self, texts: Iterable[str], *, tell: Callable[[int], object] | None = None) -> Warmed:
+        """Encode texts into the store, so that ranking them costs no more than the query.
+
+        What the store holds is not encoded again: a warming that was interrupted goes on where it
+        stopped, and after a change of some texts only these cost anything.
+
+        Args:
+            texts: Any number, also from a generator: they are read as they are needed.
+            tell: Called again and again with how many more texts are done.
+
+        Returns:
+            How many texts there were, and how many were encoded.
+
+        Raises:
+            StoreError: The store cannot be written.
+            TypeError: A text is not a string; the message names the index.
+            ValueError: There is no store, or the model has nothing to keep.
+        """
+        if isinstance(texts, (str, bytes, Mapping)) or not isinstance(texts, Iterable):
+            raise TypeError(f"texts must be a list of strings, not {type(texts).__name__}")
+        scorer = self.scorer
+        if not isinstance(scorer, WarmableScorer):
+            raise ValueError(  # noqa: TRY004 -- the model is of another kind, not the argument
+                f"{self.name!r} cannot be warmed: only a late-interaction model with a store keeps "
+                "the vectors of texts; of a cascade, warm that stage"
+            )
+        return scorer.warm(check_each_text(texts), tell or (lambda _: None))
+
+    def explain(self, query: str, text: str) -> Explanation:
+        """Tell which token of a text each token of the query matched, and how strongly.
+
+        Args:
+            query: The question.
+            text: One candidate.
+
+        Returns:
+            The matches, whose similarities make up the score that :meth:`rank` gives the text;
+            ``to_text()`` and ``to_html()`` show them.
+
+        Raises:
+            ValueError: ``query`` is None.
+            TypeError: ``query`` or ``text`` is not a string, or the model is not a late-interaction
+                model: others do not compare tokens one by one.
+            ScoreError: The model returned NaN.
+        """
+        check_query(query)
+        check_text(text)
+        if not isinstance(self.scorer, ExplainingScorer):
+            raise TypeError(self._why_not_explained())
+        explanation = self.scorer.explain(query, text)
+        check_scores([explanation.score], 1)
+        return explanation
+
+    def _why_not_explained(self) -> str:
+        if isinstance(self.scorer, CascadeScorer):
+            for number, stage in enumerate(self.scorer.stages):
+                if isinstance(stage, ExplainingScorer):
+                    return (
+                        f"{self.name!r} is a cascade: explain the text with its late-interaction "
+                        f"stage itself, Reranker(reranker.scorer.stages[{number}]).explain(...)"
+                    )
+        return (
+            f"{self.name!r} cannot be explained token by token: only late-interaction models "
+            "(colbertv2, minilm-maxsim, ...) compare the tokens of query and text one by one"
+        )
 
     def _hits(
         self,

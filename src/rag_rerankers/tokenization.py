@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,9 +21,12 @@ from rag_rerankers.errors import ModelLoadError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["PairTemplate", "TextTokenizer", "TokenSequence", "well_formed"]
+__all__ = ["LocatedTokens", "PairTemplate", "TextTokenizer", "TokenSequence", "well_formed"]
 
 _CHARS_AT_ONCE = 1_000_000
+# How vocabularies mark the begin, the middle or the end of a word.
+_MARKS = re.compile("^(?:##|[▁Ġ]+)|</w>$")
+_PAIR = re.compile(r"[\ud800-\udbff][\udc00-\udfff]")
 
 
 class TokenSequence(NamedTuple):
@@ -42,6 +46,19 @@ class TokenSequence(NamedTuple):
     def n_attended(self) -> int:
         """How many tokens may be looked at."""
         return len(self.ids) if self.attended is None else self.attended
+
+
+class LocatedTokens(NamedTuple):
+    """The tokens of a text and where they stand in it.
+
+    Attributes:
+        ids: Token ids, without special tokens.
+        spans: For each its characters, ``text[start:end]``, without white space around them. None
+            where it stands for none of them, and everywhere if the tokenizer cannot tell.
+    """
+
+    ids: list[int]
+    spans: list[tuple[int, int] | None]
 
 
 def well_formed(text: str) -> str:
@@ -75,6 +92,10 @@ class TextTokenizer:
             self._fast = copy.deepcopy(tokenizer.backend_tokenizer)
             self._fast.no_truncation()
             self._fast.no_padding()
+            # Asked for them by id, it gives them normalized: a "[Q]" as "[q]".
+            self._added = {
+                id_: token.content for id_, token in self._fast.get_added_tokens_decoder().items()
+            }
         else:
             self._fast = None
             self._slow = tokenizer
@@ -98,6 +119,37 @@ class TextTokenizer:
                 texts, add_special_tokens=False, truncation=False, padding=False, verbose=False
             )["input_ids"]
         return slow_rows
+
+    def locate(self, text: str) -> LocatedTokens:
+        """Token ids of one text, the same as :meth:`ids`, and where they stand in it."""
+        if self._fast is None:
+            (ids,) = self.ids([text])
+            return LocatedTokens(ids, [None] * len(ids))
+        repaired = well_formed(text)
+        encoding = self._fast.encode(repaired, add_special_tokens=False)
+        places = range(len(text) + 1) if repaired is text else _places(text)
+        spans: list[tuple[int, int] | None] = []
+        for piece, (start, end) in zip(encoding.tokens, encoding.offsets, strict=True):
+            covered = repaired[start:end]
+            inner = covered.strip()
+            if inner:
+                start += covered.index(inner)
+                end = start + len(inner)
+            # A piece that marks the begin of a word alone has been given the word's first letter.
+            if not covered or (inner and not _MARKS.sub("", piece)):
+                spans.append(None)
+            else:
+                spans.append((places[start], places[end]))
+        return LocatedTokens(encoding.ids, spans)
+
+    def token(self, id_: int) -> str:
+        """A token of the vocabulary as people read it: without the marks of a word's begin."""
+        if self._fast is not None:
+            piece = self._added.get(id_) or self._fast.id_to_token(id_)
+        else:
+            with self._lock:
+                piece = self._slow.convert_ids_to_tokens(id_)
+        return str(id_) if piece is None else _MARKS.sub("", piece).strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +235,16 @@ def _parts(texts: Sequence[str]) -> Iterator[list[str]]:
         part.append(text)
         size += len(text)
     yield part
+
+
+def _places(text: str) -> list[int]:
+    """Where each character of the repaired text, and its end, stands in the text itself."""
+    places = []
+    at = 0
+    while at < len(text):
+        places.append(at)
+        at += 2 if _PAIR.match(text, at) else 1
+    return [*places, at]
 
 
 def _find(ids: Sequence[int], part: Sequence[int], start: int) -> int:

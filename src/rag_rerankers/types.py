@@ -1,12 +1,22 @@
-"""The two things that every stage agrees on: what a scorer is and what a hit is."""
+"""What every stage agrees on: what a scorer is, what it may know besides, and what a hit is."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-__all__ = ["CalibratedScorer", "RankedDocument", "Scorer"]
+if TYPE_CHECKING:
+    from rag_rerankers.explanation import Explanation
+    from rag_rerankers.store import Warmed
+
+__all__ = [
+    "CalibratedScorer",
+    "ExplainingScorer",
+    "RankedDocument",
+    "Scorer",
+    "WarmableScorer",
+]
 
 
 @runtime_checkable
@@ -54,6 +64,37 @@ class CalibratedScorer(Scorer, Protocol):
 
         Returns:
             One number in 0..1 per score.
+        """
+        ...
+
+
+@runtime_checkable
+class WarmableScorer(Scorer, Protocol):
+    """A scorer that can prepare texts before any query comes."""
+
+    def warm(self, texts: Iterable[str], tell: Callable[[int], object]) -> Warmed:
+        """Prepare texts.
+
+        Args:
+            texts: Any number.
+            tell: To be called again and again with how many more texts are done.
+        """
+        ...
+
+
+@runtime_checkable
+class ExplainingScorer(Scorer, Protocol):
+    """A scorer that also knows which token of a text each token of the query matched."""
+
+    def explain(self, query: str, text: str) -> Explanation:
+        """Take the score of one text apart.
+
+        Args:
+            query: The question.
+            text: The candidate.
+
+        Returns:
+            Its score is what :meth:`Scorer.score` gives.
         """
         ...
 

@@ -48,13 +48,18 @@ class Passages:
         ids: Token ids of every passage.
         document: For every passage, the index of the document that it is part of.
         n_documents: How many documents there were.
-        n_cut: How many of them lost tokens.
+        cut: Indices of the documents that lost tokens.
     """
 
     ids: list[Sequence[int]]
     document: list[int]
     n_documents: int
-    n_cut: int
+    cut: tuple[int, ...] = ()
+
+    @property
+    def n_cut(self) -> int:
+        """How many documents lost tokens."""
+        return len(self.cut)
 
 
 def split_documents(ids: Sequence[Sequence[int]], size: int, long_documents: str) -> Passages:
@@ -70,7 +75,7 @@ def split_documents(ids: Sequence[Sequence[int]], size: int, long_documents: str
             ids=[document[:size] for document in ids],
             document=list(range(len(ids))),
             n_documents=len(ids),
-            n_cut=sum(len(document) > size for document in ids),
+            cut=tuple(index for index, document in enumerate(ids) if len(document) > size),
         )
     passages: list[Sequence[int]] = []
     owner: list[int] = []
@@ -78,7 +83,7 @@ def split_documents(ids: Sequence[Sequence[int]], size: int, long_documents: str
         for window in windows(len(document), size):
             passages.append(document[window])
             owner.append(index)
-    return Passages(passages, owner, n_documents=len(ids), n_cut=0)
+    return Passages(passages, owner, n_documents=len(ids))
 
 
 def best_per_document(scores: Sequence[float], passages: Passages) -> list[float]:

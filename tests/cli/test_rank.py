@@ -102,4 +102,6 @@ def test_version(call):
 
 def test_without_a_command_the_help_is_shown(call):
     done = call()
-    assert all(f" {name} " in done.output for name in ("rank", "eval", "compare", "models"))
+    assert all(
+        f" {name} " in done.output for name in ("rank", "explain", "eval", "compare", "models")
+    )

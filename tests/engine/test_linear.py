@@ -321,3 +321,16 @@ def test_int8_is_refused_off_the_cpu(name):
         choose_dtype("int8", torch.device(name))
     assert "device='cpu'" in str(caught.value)
     assert choose_dtype("int8", torch.device("cpu")) == torch.int8
+
+
+@pytest.mark.parametrize("lowest", [None, -0.17])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_states_are_written_over_only_where_they_may_be(lowest, dtype):
+    made = torch.Generator().manual_seed(0)
+    layer = Int8Linear(torch.randn(32, 64, generator=made), torch.zeros(32), lowest)
+    states = torch.rand(7, 64, generator=made).to(dtype)
+    before = states.clone()
+    kept = layer(states)
+    assert torch.equal(states, before)
+    assert torch.equal(layer(states, spend=True), kept)
+    assert torch.equal(states, before) == (dtype != torch.float32), "there is room in float32 only"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, SkipValidation
@@ -11,6 +12,8 @@ from rag_rerankers import (
     RankedDocument,
     Reranker,
     Scorer,
+    TokenStore,
+    Warmed,
     ashared_reranker,
     shared_reranker,
 )
@@ -58,11 +61,23 @@ class ModelFields(BaseModel):
     local_files_only: Annotated[bool, SkipValidation] = False
     """Never ask the hub; ``HF_HUB_OFFLINE=1`` does the same."""
 
+    store: Annotated[str | os.PathLike[str] | TokenStore | None, SkipValidation] = None
+    """Folder that keeps the token vectors of texts (late interaction), or a ``TokenStore``."""
+
     def model_post_init(self, context: Any, /) -> None:
         """Refuse at construction what could only fail at first use."""
         self._options()
         if not isinstance(self.model, (str, os.PathLike)):
             self._load()
+
+    def warm(self, texts: Sequence[str]) -> Warmed:
+        """Encode texts into the ``store``; see :meth:`rag_rerankers.Reranker.warm`.
+
+        Raises:
+            StoreError: The store cannot be written.
+            ValueError: There is no store.
+        """
+        return self._load().warm(texts)
 
     def _options(self) -> ModelOptions:
         return ModelOptions(
@@ -73,6 +88,7 @@ class ModelFields(BaseModel):
             long_documents=self.long_documents,
             batch_tokens=self.batch_tokens,
             local_files_only=self.local_files_only,
+            store=self.store,
         )
 
     def _load(self) -> Reranker:

@@ -18,7 +18,7 @@ from rag_rerankers import ModelOptions
 
 
 def test_all_is_sorted_and_exists() -> None:
-    assert package.__all__ == sorted(package.__all__) == ["PlaidRetriever", "RagRerank"]
+    assert package.__all__ == sorted(package.__all__) == ["PlaidRetriever", "RagRerank", "RagWarm"]
     assert issubclass(PlaidRetriever, BaseRetriever)
     assert issubclass(RagRerank, BaseNodePostprocessor)
 
@@ -43,6 +43,7 @@ def test_fields_and_defaults_are_pinned() -> None:
         "long_documents": "truncate",
         "batch_tokens": None,
         "local_files_only": False,
+        "store": None,
     }
     assert all(field.description for name, field in RagRerank.model_fields.items() if name in found)
 

@@ -32,6 +32,7 @@ FIELDS: dict[str, Any] = {
     "long_documents": "max_passage",
     "batch_tokens": 99,
     "local_files_only": True,
+    "store": "tokens",
 }
 
 

@@ -9,9 +9,11 @@ import typer
 from rag_rerankers import __version__
 from rag_rerankers.cli.compare import compare
 from rag_rerankers.cli.evaluate import evaluate
+from rag_rerankers.cli.explain import explain
 from rag_rerankers.cli.models import models
 from rag_rerankers.cli.rank import rank
 from rag_rerankers.cli.screen import stdout
+from rag_rerankers.cli.store import store
 
 __all__ = ["app"]
 
@@ -23,9 +25,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(rank)
+app.command()(explain)
 app.command("eval")(evaluate)
 app.command()(compare)
 app.command()(models)
+app.add_typer(store, name="store")
 
 
 @app.callback(invoke_without_command=True)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +19,7 @@ from rag_rerankers.cli.screen import (
     stdout,
     visible,
 )
+from rag_rerankers.cli.texts import read_texts
 from rag_rerankers.scorers.cascade import DEFAULT_KEEP, stage_names
 
 __all__ = ["rank"]
@@ -50,12 +48,16 @@ def rank(
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16, int8.")] = "auto",
     max_length: Annotated[int | None, typer.Option(help="Tokens that the model reads.")] = None,
     long_documents: Annotated[str, typer.Option(help="truncate or max_passage.")] = "truncate",
+    store: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps the vectors of texts (late interaction only)."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what runs where.")] = False,
 ) -> None:
     """Rank the texts of a file, best first."""
     with failing_softly(verbose=verbose):
-        candidates = list(_read(texts))
+        candidates = list(read_texts(texts))
         with stderr.status(f"loading {model}"):
             no_loading_bar()
             reranker = _load(
@@ -65,6 +67,7 @@ def rank(
                 dtype=dtype,
                 max_length=max_length,
                 long_documents=long_documents,
+                store=store,
             )
         with stderr.status(f"reranking {len(candidates)} texts"):
             hits = reranker.rank(query, candidates, top_n=top_n, threshold=threshold)
@@ -78,24 +81,6 @@ def _load(model: str, keep: int | None, **options: Any) -> Reranker:
     if keep is not None:
         raise ValueError(f"--keep {keep} is for a cascade ('cheap>strong'), not for {model!r}")
     return Reranker(model, **options)
-
-
-def _read(path: Path) -> Iterator[str]:
-    if str(path) == "-":
-        yield from (line.rstrip("\n") for line in sys.stdin)
-        return
-    lines = path.read_text(encoding="utf-8").splitlines()
-    if path.suffix != ".jsonl":
-        yield from lines
-        return
-    for number, line in enumerate(lines, 1):
-        try:
-            text = json.loads(line)["text"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}:{number} is not an object with 'text': {line:.80}") from error
-        if not isinstance(text, str):
-            raise ValueError(f"{path}:{number}: 'text' is not a string: {line:.80}")  # noqa: TRY004
-        yield text
 
 
 def _print_hits(hits: list[RankedDocument], *, as_json: bool) -> None:

@@ -144,7 +144,7 @@ def _finish(layer: _Layer, context: torch.Tensor, states: torch.Tensor) -> torch
 
 def _feed_forward(layer: _Layer, states: torch.Tensor) -> torch.Tensor:
     wide = layer.activation(layer.widen(states))
-    return layer.norm(layer.narrow(wide).add_(states))
+    return layer.norm(layer.narrow(wide, spend=True).add_(states))
 
 
 def _read(layer: Any, kind: type[FloatLinear] | type[Int8Linear], *, apart: bool = False) -> _Layer:

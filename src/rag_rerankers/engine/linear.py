@@ -30,8 +30,13 @@ _NARROWEST = 16
 class Linear(Protocol):
     """``weight x + bias`` for every row of ``x``."""
 
-    def __call__(self, states: torch.Tensor) -> torch.Tensor:
-        """States of shape (tokens, in) to a new tensor of shape (tokens, out)."""
+    def __call__(self, states: torch.Tensor, *, spend: bool = False) -> torch.Tensor:
+        """States of shape (tokens, in) to a new tensor of shape (tokens, out).
+
+        Args:
+            states: What is multiplied.
+            spend: Whether nobody needs the states any more, and they may be written over.
+        """
         ...
 
 
@@ -50,7 +55,7 @@ class FloatLinear:
         self._weight = weight
         self._bias = bias
 
-    def __call__(self, states: torch.Tensor) -> torch.Tensor:
+    def __call__(self, states: torch.Tensor, *, spend: bool = False) -> torch.Tensor:
         """See :class:`Linear`."""
         return linear(states, self._weight, self._bias)
 
@@ -85,13 +90,16 @@ class Int8Linear:
             # x = s q + lowest: what the constant adds to the product is known beforehand.
             self._bias += lowest * scale * rounded.sum(dim=1, dtype=torch.float32)
 
-    def __call__(self, states: torch.Tensor) -> torch.Tensor:
+    def __call__(self, states: torch.Tensor, *, spend: bool = False) -> torch.Tensor:
         """See :class:`Linear`; the result is float32."""
+        if states.dtype != torch.float32:
+            states, spend = states.float(), True
+        out = states if spend else None
         if self._lowest is None:
-            levels, scale = _symmetric(states)
+            levels, scale = _symmetric(states, out)
             zero = 128
         else:
-            levels, scale = _one_sided(states, self._lowest)
+            levels, scale = _one_sided(states, self._lowest, out)
             zero = 0
         product: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
             levels,
@@ -111,18 +119,23 @@ class Int8Linear:
         return torch.addcmul(self._bias, product, scale, out=product)
 
 
-def _symmetric(states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _symmetric(
+    states: torch.Tensor, out: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Levels 1..255 around 128, shape as ``states``, and scales, shape (tokens, 1)."""
     scale = torch.maximum(states.amax(-1, keepdim=True), states.amin(-1, keepdim=True).neg_())
-    scale = scale.float().div_(127).clamp_min_(1e-20)
-    return _to_levels(states * scale.reciprocal()), scale
+    scale.div_(127).clamp_min_(1e-20)
+    return _to_levels(torch.mul(states, scale.reciprocal(), out=out)), scale
 
 
-def _one_sided(states: torch.Tensor, lowest: float) -> tuple[torch.Tensor, torch.Tensor]:
+def _one_sided(
+    states: torch.Tensor, lowest: float, out: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Levels 0..255 from ``lowest`` to the row's maximum, and scales."""
-    scale = states.amax(-1, keepdim=True).float().sub_(lowest).div_(255).clamp_min_(1e-20)
+    scale = states.amax(-1, keepdim=True).sub_(lowest).div_(255).clamp_min_(1e-20)
     inverse = scale.reciprocal()
-    return _to_levels((states * inverse).add_(inverse.mul_(-lowest).sub_(128))), scale
+    # s inverse - lowest inverse - 128, in one pass
+    return _to_levels(torch.addcmul(inverse * -lowest - 128, states, inverse, out=out)), scale
 
 
 def _to_levels(centred: torch.Tensor) -> torch.Tensor:

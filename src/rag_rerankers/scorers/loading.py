@@ -16,6 +16,7 @@ from rag_rerankers.hub import resolve
 from rag_rerankers.options import ModelOptions
 from rag_rerankers.scorers.cross_encoder import CrossEncoderScorer
 from rag_rerankers.scorers.late_interaction import LateInteractionScorer
+from rag_rerankers.store.token_store import open_store
 from rag_rerankers.weights import load_config, read_modules
 
 __all__ = ["detect_kind", "load"]
@@ -36,17 +37,24 @@ def load(name: str, options: ModelOptions) -> CrossEncoderScorer | LateInteracti
     max_length = options.max_length
     if max_length is None and known is not None and kind == "cross-encoder":
         max_length = known.max_length
-    scorer_class = CrossEncoderScorer if kind == "cross-encoder" else LateInteractionScorer
+    store = open_store(options.store)
+    if store is not None and kind == "cross-encoder":
+        raise ValueError(
+            f"store={options.store!r} is for late-interaction models: {name!r} is a cross-encoder, "
+            "which reads query and text together and has nothing to keep"
+        )
 
     def load_in(dtype: torch.dtype) -> CrossEncoderScorer | LateInteractionScorer:
-        return scorer_class.load(
-            folder,
-            device=device,
-            dtype=dtype,
-            max_length=max_length,
-            long_documents=options.long_documents,
-            batch_tokens=options.batch_tokens,
-        )
+        settings: dict[str, Any] = {
+            "device": device,
+            "dtype": dtype,
+            "max_length": max_length,
+            "long_documents": options.long_documents,
+            "batch_tokens": options.batch_tokens,
+        }
+        if kind == "cross-encoder":
+            return CrossEncoderScorer.load(folder, **settings)
+        return LateInteractionScorer.load(folder, store=store, name=name, **settings)
 
     try:
         scorer = load_in(dtype)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
-__all__ = ["maxsim"]
+__all__ = ["maxsim", "sum_of_maxima"]
 
 
 def maxsim(query: torch.Tensor, documents: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
@@ -38,15 +39,37 @@ def maxsim(query: torch.Tensor, documents: torch.Tensor, lengths: Sequence[int])
         raise ValueError(
             f"lengths add up to {sum(lengths)}, but there are {len(documents)} vectors"
         )
-    if not lengths:
-        return torch.zeros(0)
     # float32: the sum of 32 maxima in half precision would lose the differences that rank.
-    similarity = documents.float() @ query.float().T
-    sizes = torch.tensor(lengths, device=documents.device)
-    document = torch.repeat_interleave(
-        torch.arange(len(lengths), device=documents.device), sizes, output_size=len(documents)
-    )
+    return sum_of_maxima(query.float() @ documents.float().T, lengths)
+
+
+def sum_of_maxima(similarity: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+    """The second half of MaxSim: each query vector's maximum in each document, summed.
+
+    Args:
+        similarity: Shape (query tokens, tokens of all documents), float32.
+        lengths: Vectors of each document; they add up to the second dimension.
+
+    Returns:
+        Shape (documents,), float32. A document without vectors scores -inf.
+
+    Example:
+        >>> sum_of_maxima(torch.tensor([[0.1, 0.7, -0.2], [0.5, 0.3, -0.4]]), [2, 1])
+        tensor([ 1.2000, -0.6000])
+    """
     # Maxima start at -inf, not at 0: a negative similarity is a worse match, not none.
-    best = similarity.new_full((len(lengths), len(query)), float("-inf"))
-    best.scatter_reduce_(0, document[:, None].expand_as(similarity), similarity, "amax")
-    return best.sum(dim=1)
+    best = similarity.new_full((len(similarity), len(lengths)), float("-inf"))
+    filled = [index for index, length in enumerate(lengths) if length]
+    if not filled:
+        return best.sum(dim=0)
+    if similarity.device.type == "cpu":
+        # One pass over neighbouring numbers, several times faster than torch's scattering.
+        starts = np.cumsum([0, *(lengths[index] for index in filled[:-1])])
+        best[:, filled] = torch.from_numpy(np.maximum.reduceat(similarity.numpy(), starts, axis=1))
+        return best.sum(dim=0)
+    sizes = torch.tensor(lengths, device=similarity.device)
+    document = torch.repeat_interleave(
+        torch.arange(len(lengths), device=similarity.device), sizes, output_size=similarity.shape[1]
+    )
+    best.scatter_reduce_(1, document[None].expand_as(similarity), similarity, "amax")
+    return best.sum(dim=0)

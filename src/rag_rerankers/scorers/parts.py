@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 
 from rag_rerankers.engine import Job
+from rag_rerankers.engine.memory import give_back
 from rag_rerankers.windows import Passages, best_per_document
 
 __all__ = ["Scored", "Started", "score_in_parts"]
@@ -58,6 +59,7 @@ def score_in_parts(
             n_cut += started[-1].passages.n_cut
             if len(started) > _AHEAD:
                 scores += _finish(started.popleft())
+                give_back()
         while started:
             scores += _finish(started.popleft())
     finally:

@@ -64,6 +64,10 @@ class Recipe:
         """The text as it goes into the tokenizer."""
         return side.prompt + (text.strip() if self.strip else text)
 
+    def shift(self, text: str, side: Side) -> int:
+        """How many characters further right the text stands in :meth:`prepare`'s."""
+        return len(side.prompt) - (len(text) - len(text.lstrip()) if self.strip else 0)
+
     def room(self, side: Side, n_prompt: int) -> int:
         """Tokens that are left for the text itself.
 

@@ -104,6 +104,14 @@ class TokenEncoder:
         return cls(engine, TextTokenizer(tokenizer), recipe, projection, long_documents)
 
     @property
+    def dim(self) -> int:
+        """Numbers of a vector."""
+        if self._projection:
+            return len(self._projection[-1].weight)
+        width: int = self.engine.model.config.hidden_size
+        return width
+
+    @property
     def room(self) -> int:
         """Tokens of a document that fit."""
         side = self.recipe.document
@@ -135,6 +143,21 @@ class TokenEncoder:
         prompt, ids = self._ids(texts, self.recipe.document)
         passages = split_documents(ids, self.room, self.long_documents)
         return passages, [self.recipe.document_sequence([*prompt, *row]) for row in passages.ids]
+
+    def located(self, text: str, side: Side) -> list[tuple[int, int] | None]:
+        """Where each token of a text, uncut and without the prompt, stands in it."""
+        shift = self.recipe.shift(text, side)
+        _, spans = self.tokenizer.locate(self.recipe.prepare(text, side))
+        return [
+            # A token of the text may begin with the space behind the prompt, or be that space.
+            None if span is None or span[1] <= shift else (max(0, span[0] - shift), span[1] - shift)
+            for span in spans[self._prompt_lengths[side.prompt] :]
+        ]
+
+    def n_before(self, side: Side) -> int:
+        """Tokens before the text's own: special ones, marker and prompt."""
+        room = self.recipe.room(side, self._prompt_lengths[side.prompt])
+        return side.max_length - room - len(self.recipe.after)
 
     def start(
         self, texts: Sequence[str], use: Callable[[torch.Tensor, list[int]], Result]

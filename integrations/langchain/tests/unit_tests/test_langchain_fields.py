@@ -22,6 +22,7 @@ CHANGED = {
     "long_documents": "max_passage",
     "batch_tokens": 1000,
     "local_files_only": True,
+    "store": "tokens",
 }
 
 

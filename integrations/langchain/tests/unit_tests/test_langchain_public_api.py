@@ -27,6 +27,7 @@ MODEL_FIELDS = {
     "long_documents": "truncate",
     "batch_tokens": None,
     "local_files_only": False,
+    "store": None,
 }
 
 
@@ -37,6 +38,7 @@ def test_exported_names() -> None:
         "PlaidRetriever",
         "RagCrossEncoder",
         "RagRerank",
+        "RagWarm",
         "__version__",
     ]
     assert names == sorted(names, key=lambda name: (not name.isupper(), name))

@@ -113,7 +113,10 @@ async def test_odd_texts_are_scored() -> None:
         assert await rerank.acompress_documents(documents, "bamboo \udfff") == result
 
 
-def test_the_readme_runs(candidates: list[Document]) -> None:
+def test_the_readme_runs(
+    candidates: list[Document], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # its store is a folder here
     readme = Path(__file__).parents[2] / "README.md"
     blocks = re.findall(r"^```python\n(.*?)^```", readme.read_text(encoding="utf-8"), re.M | re.S)
     assert len(blocks) >= 4

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from llama_index.core.schema import NodeWithScore, QueryBundle
+from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle
 
 from llama_index.postprocessor.rag_rerankers.events import dispatcher, reranking
 from llama_index.postprocessor.rag_rerankers.fields import RerankFields
 from llama_index.postprocessor.rag_rerankers.nodes import check_nodes, keep_retrieval, texts_of
-from rag_rerankers import RankedDocument, Reranker, ashared_reranker, shared_reranker
+from rag_rerankers import RankedDocument, Reranker, Warmed, ashared_reranker, shared_reranker
 from rag_rerankers.reranker import check_query
 
 __all__ = ["RagRerank"]
@@ -41,6 +41,16 @@ class RagRerank(RerankFields):
     def class_name(cls) -> str:
         """Name under which LlamaIndex serialises this class."""
         return "RagRerank"
+
+    def warm(self, nodes: Sequence[BaseNode]) -> Warmed:
+        """Encode nodes into the ``store``, as reranking will read them.
+
+        Raises:
+            StoreError: The store cannot be written.
+            ValueError: There is no store.
+        """
+        scored = [NodeWithScore(node=node) for node in nodes]
+        return self._reranker().warm(texts_of(scored, self.metadata_mode))
 
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None

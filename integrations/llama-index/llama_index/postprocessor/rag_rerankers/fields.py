@@ -21,7 +21,7 @@ from llama_index.core.bridge.pydantic import (
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode
 
-from rag_rerankers import ModelOptions, Reranker, Scorer
+from rag_rerankers import ModelOptions, Reranker, Scorer, TokenStore
 from rag_rerankers.ranking import check_threshold, check_top_n
 from rag_rerankers.reranker import DEFAULT_MODEL
 
@@ -85,6 +85,14 @@ class RerankFields(BaseNodePostprocessor):
         default=None, frozen=True, description="Tokens per forward pass. None: by device."
     )
     local_files_only: bool = Field(default=False, frozen=True, description="Never ask the hub.")
+    store: Annotated[
+        str | os.PathLike[str] | TokenStore | None,
+        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "null"}]}),
+    ] = Field(
+        default=None,
+        frozen=True,
+        description="Folder that keeps token vectors (late interaction), or a TokenStore.",
+    )
 
     _ready: tuple[tuple[str, ModelOptions], Reranker] | None = PrivateAttr(default=None)
 
@@ -132,8 +140,8 @@ class RerankFields(BaseNodePostprocessor):
     @field_validator(*_OPTIONS, mode="before")
     @classmethod
     def _check_option(cls, value: Any, info: ValidationInfo) -> Any:
-        ModelOptions(**{str(info.field_name): value})
-        return value
+        options = ModelOptions(**{str(info.field_name): value})
+        return getattr(options, str(info.field_name))
 
     @model_validator(mode="after")
     def _adopt_options(self) -> Self:
@@ -157,6 +165,17 @@ class RerankFields(BaseNodePostprocessor):
                 "Reranker made from a name. Pickle works for any picklable scorer"
             )
         return name
+
+    @field_serializer("store")
+    def _path_of_store(self, store: str | os.PathLike[str] | TokenStore | None) -> str | None:
+        if not isinstance(store, TokenStore):
+            return None if store is None else os.fspath(store)
+        if store != TokenStore(store.path):
+            raise TypeError(
+                f"{store!r} cannot be written as text: only the path of a store with default "
+                "settings can. Pickle works for all"
+            )
+        return str(store.path)
 
     def __getstate__(self) -> dict[str, Any]:
         # On a copy: the base class deletes what cannot be pickled from the very object.
