@@ -24,6 +24,7 @@ from rag_rerankers import (
     load_scorer,
     shared_reranker,
 )
+from rag_rerankers.plaid import PlaidHit, PlaidIndex
 
 if TYPE_CHECKING:
     from typing_extensions import assert_type
@@ -114,6 +115,17 @@ def scorers() -> None:
     assert_type(load_scorer("colbertv2", ModelOptions(device="cpu")), CalibratedScorer)
     assert_type(load_scorer(Path("folder")).score("q", ["a"]), list[float])
     assert_type(shared_reranker("colbertv2"), Reranker)
+
+
+def plaid(reranker: Reranker) -> None:
+    index = PlaidIndex.build("folder", ["a"], ["x"], reranker, metadatas=[{"page": 1}])
+    PlaidIndex.open(Path("folder"), "colbertv2", device="cpu").add(["b"], ["y"])
+    hits = index.search("q", k=3, exact=False)
+    assert_type(hits, list[PlaidHit])
+    assert_type(hits[0].id, str)
+    hits[0].score = 1.0  # type: ignore[misc]
+    PlaidIndex.build("folder", [1], ["x"])  # type: ignore[list-item]
+    index.search("q", "3")  # type: ignore[arg-type]
 
 
 def records(error: MissingExtraError) -> None:

@@ -225,6 +225,26 @@ def test_a_text_that_is_given_twice_is_encoded_once(open_, monkeypatch):
     )
 
 
+def test_texts_that_changed_here_and_there_are_encoded_together(open_, monkeypatch):
+    monkeypatch.setattr(stored_module, "_TEXTS", 4)
+    texts = [f"the panda number {number}" for number in range(40)]
+    reranker = open_()
+    reranker.warm(texts)
+    sizes = []
+    plain = stored_module.Encoding
+
+    def recorded(encoder, codec, wanted):
+        sizes.append(len(wanted))
+        return plain(encoder, codec, wanted)
+
+    monkeypatch.setattr(stored_module, "Encoding", recorded)
+    told = []
+    changed = [text + " today" if n % 4 == 2 else text for n, text in enumerate(texts)]
+    assert reranker.warm(changed, tell=told.append).encoded == 10
+    assert sizes == [4, 4, 2]
+    assert sum(told) == 40
+
+
 def test_an_interrupted_warming_goes_on_where_it_stopped(open_, monkeypatch):
     monkeypatch.setattr(stored_module, "_TEXTS", 3)
 

@@ -33,6 +33,8 @@ _CollectionIndexer: Any = _colbert.collection_indexer
 _SEED = 12345
 # Passages that are encoded and compressed at once.
 _CHUNK = 5000
+# Vectors that are compared with all centroids at once.
+_VECTORS = 1024
 # torch.quantile refuses more numbers.
 _MOST_NUMBERS = 1 << 24
 
@@ -185,5 +187,10 @@ class Indexing(_CollectionIndexer):  # type: ignore[misc]
 
 def compressed(codec: Any, encoded: Encoded) -> Chunk:
     """Vectors as the codec remembers them."""
-    made = codec.compress(encoded.vectors)
-    return Chunk(made.codes, made.residuals, encoded.lengths)
+    # The codec by itself would compare so many vectors at once that it takes two gigabytes.
+    parts = [codec.compress(part) for part in encoded.vectors.split(_VECTORS)]
+    return Chunk(
+        torch.cat([part.codes for part in parts]),
+        torch.cat([part.residuals for part in parts]),
+        encoded.lengths,
+    )

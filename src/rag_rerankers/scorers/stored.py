@@ -141,31 +141,43 @@ class StoredDocuments:
         started = time.perf_counter()
         texts = self._learn(texts)
         n_texts = n_encoded = n_cut = 0
-        ahead: deque[tuple[int, Encoding]] = deque()
+        waiting: dict[bytes, str] = {}
+        ahead: deque[Encoding] = deque()
+
+        def begin() -> None:
+            ahead.append(Encoding(self._encoder, self._ready(), waiting))
+            waiting.clear()
+            if len(ahead) > _AHEAD:
+                end()
+                give_back()
 
         def end() -> None:
             nonlocal n_encoded, n_cut
-            n_done, encoding = ahead.popleft()
+            encoding = ahead.popleft()
             for entries in encoding.entries():
                 self._put(encoding, entries)
                 n_encoded += len(entries)
                 n_cut += sum(entry.cut for entry in entries.values())
-            tell(n_done)
+                tell(len(entries))
 
         try:
             for group in _groups(texts):
                 n_texts += len(group)
                 keys = dict(zip(self._shelf.keys(group), group, strict=True))
-                missing = self._store.missing(keys).difference(*(one.keys for _, one in ahead))
-                wanted = {key: text for key, text in keys.items() if key in missing}
-                ahead.append((len(group), Encoding(self._encoder, self._ready(), wanted)))
-                if len(ahead) > _AHEAD:
-                    end()
-                    give_back()
+                missing = self._store.missing(keys).difference(
+                    waiting, *(one.keys for one in ahead)
+                )
+                waiting |= {key: text for key, text in keys.items() if key in missing}
+                tell(len(group) - len(missing))
+                # Few texts make small batches, which cost more: they wait for others.
+                if len(waiting) >= _TEXTS:
+                    begin()
+            if waiting:
+                begin()
             while ahead:
                 end()
         finally:
-            for _, encoding in ahead:
+            for encoding in ahead:
                 encoding.close()
         return Warmed(n_texts, n_encoded, n_cut, time.perf_counter() - started)
 
