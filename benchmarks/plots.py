@@ -49,11 +49,12 @@ def draw(store: Store, folder: Path = IMAGES) -> list[Path]:
         with mpl.rc_context(_STYLE):
             figure = Figure(figsize=(7.2, 4.2), layout="constrained")
             axes = figure.add_subplot()
+            path = folder / f"{name}.svg"
             if not fill(axes, store):
+                path.unlink(missing_ok=True)
                 continue
             if name == "speed-throughput":  # a line of text a bar
                 figure.set_figheight(1.2 + 0.26 * len(axes.get_yticks()))
-            path = folder / f"{name}.svg"
             figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
         # matplotlib leaves blanks at the ends of lines, which git and editors take offence at.
         path.write_text(re.sub(r"[ \t]+\n", "\n", path.read_text("utf-8")), "utf-8")
@@ -72,6 +73,8 @@ def _candidates(axes: Axes, store: Store) -> bool:
                 series.setdefault((row.name, row.dtype), []).append((int(size), row))
             elif "best" in row.roles:
                 series.setdefault((row.name, ""), []).append((int(size), row))
+    if len({size for points in series.values() for size, _ in points}) < 2:
+        return False  # a point is no curve
     for (name, dtype), points in series.items():
         ours = points[0][1].peer == OURS
         x = [size for size, _ in points]
@@ -86,16 +89,15 @@ def _candidates(axes: Axes, store: Store) -> bool:
             linestyle={"int8": "-", "bfloat16": "--", "float32": ":"}.get(dtype, "-"),
             label=f"{name}, {dtype}" if ours else f"{name}, best",
         )
-    if series:
-        axes.set(xscale="log", yscale="log", xlabel="candidates", ylabel="seconds of a call")
-        sizes = sorted({size for points in series.values() for size, _ in points})
-        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.minorticks_off()
-        axes.set_title(TITLES[MODEL], loc="left")
-        axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    return bool(series)
+    axes.set(xscale="log", yscale="log", xlabel="candidates", ylabel="seconds of a call")
+    sizes = sorted({size for points in series.values() for size, _ in points})
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.minorticks_off()
+    axes.set_title(TITLES[MODEL], loc="left")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return True
 
 
 def _tokens(axes: Axes, store: Store) -> bool:
@@ -168,7 +170,8 @@ def _throughput(axes: Axes, store: Store) -> bool:
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     axes.set(xlabel="texts a second, 50 candidates")
-    axes.set_title(TITLES[MODEL], loc="left")
+    # Above the names of the bars too: above the axes alone there is no room for it.
+    axes.get_figure().suptitle(TITLES[MODEL], x=0.01, ha="left", fontsize="medium")  # type: ignore[union-attr]
     return True
 
 
