@@ -24,13 +24,19 @@ class Recent:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self.forget()
+        self.renew()
 
-    def forget(self) -> None:
-        """Drop everything, and a lock that some thread of a forked process's parent may hold."""
+    def renew(self) -> None:
+        """Begin anew in a forked child, where the lock may be one that nobody will ever release."""
         self._lock = threading.Lock()
         self._texts: OrderedDict[bytes, tuple[StoredText, int]] = OrderedDict()
         self._size = 0
+
+    def forget(self) -> None:
+        """Drop everything; others may be reading and writing."""
+        with self._lock:
+            self._texts.clear()
+            self._size = 0
 
     def get(self, key: bytes) -> tuple[StoredText, int] | None:
         """An entry, and when it was last used."""

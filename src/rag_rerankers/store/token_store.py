@@ -338,7 +338,7 @@ def _after_fork() -> None:
     # Another thread may have held a lock when the child was forked.
     for store in list(_all.values()):
         store._opening = threading.Lock()
-        store._recent.forget()
+        store._recent.renew()
 
 
 if hasattr(os, "register_at_fork"):
