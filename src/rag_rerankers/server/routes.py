@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter
-from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import Response
 
 from rag_rerankers import __version__
 from rag_rerankers.server import explained, schemas
-from rag_rerankers.server.answers import Answer, refusal
+from rag_rerankers.server.answers import Answer, say_as_tei
 from rag_rerankers.server.bodies import read_json
 from rag_rerankers.server.dialects import cohere, native, score, tei
 from rag_rerankers.server.dialects.job import Job, checked
@@ -45,11 +44,9 @@ def make_router(service: Service) -> APIRouter:
                 "Cohere, texts to be answered as by text-embeddings-inference",
             )
         if "texts" in body:
-            try:
-                job, as_list = tei.parse(body)
-                [outcome] = await service.rank([job], request)
-            except Problem as problem:
-                return refusal(problem, tei=True)
+            say_as_tei(request)
+            job, as_list = tei.parse(body)
+            [outcome] = await service.rank([job], request)
             return Answer(as_list(outcome))
         job, as_results = cohere.parse(body)
         [outcome] = await service.rank([job], request)
@@ -69,7 +66,7 @@ def make_router(service: Service) -> APIRouter:
 
     async def scores(request: Request) -> Response:
         """Score pairs of texts, as vLLM does: in their order, not sorted."""
-        jobs, _, as_data = score.parse(await body_from(request))
+        jobs, as_data = score.parse(await body_from(request))
         return Answer(as_data(await service.rank(jobs, request)))
 
     for path in ("/score", "/v1/score"):
@@ -171,12 +168,9 @@ def make_router(service: Service) -> APIRouter:
     )
     async def ready() -> Response:
         """Whether all models are loaded and requests are let in."""
-        if service.ready:
-            return Answer({"status": "ready", "version": __version__})
-        if service.gate.closed:
-            raise Problem(503, "the server is stopping", retry_after=5)
-        service.models.find(None)  # says what the first is waiting for
-        raise Problem(503, "models are being loaded", retry_after=5)
+        service.gate.check_open()
+        service.models.check()
+        return Answer({"status": "ready", "version": __version__})
 
     @router.get(
         "/metrics",
@@ -190,7 +184,8 @@ def make_router(service: Service) -> APIRouter:
     async def metrics() -> Response:
         """What the server has counted, for Prometheus."""
         service.metrics.ready.set(service.ready)
-        return Response(service.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        content_type = {"Content-Type": service.metrics.CONTENT_TYPE}
+        return Response(service.metrics.text(), headers=content_type)
 
     @router.get(
         "/info",
