@@ -21,6 +21,8 @@ __all__ = ["ServedModel", "ServedModels"]
 logger = logging.getLogger("rag_rerankers.server")
 
 _LOADING = 5.0
+_UNNAMED = "default/not-specified"
+"""What infinity's client sends where its user names no model."""
 
 
 @dataclass
@@ -31,7 +33,7 @@ class ServedModel:
         name: That clients know it by.
         model: That it is loaded by.
         reranker: None until it is loaded.
-        created: Unix time of the loading.
+        created: Unix time from which on it is served.
     """
 
     name: str
@@ -116,9 +118,9 @@ class ServedModels:
         Raises:
             Problem: 404, no model has this name; 503, it is not loaded yet or cannot be.
         """
-        if name is None or (name not in self._models and len(self._models) == 1):
+        if name in (None, _UNNAMED) or (name not in self._models and len(self._models) == 1):
             model = next(iter(self))
-        elif name in self._models:
+        elif name is not None and name in self._models:
             model = self._models[name]
         else:
             known = ", ".join(repr(one.name) for one in self)
@@ -128,6 +130,15 @@ class ServedModels:
                 raise Problem(503, f"the model {model.name!r} could not be loaded")
             raise Problem(503, f"the model {model.name!r} is being loaded", retry_after=_LOADING)
         return model
+
+    def check(self) -> None:
+        """Refuse while not all are loaded.
+
+        Raises:
+            Problem: 503; names the first that is missing.
+        """
+        for name in self._models:
+            self.find(name)
 
 
 def load_reranker(model: str, settings: ServerSettings) -> Reranker:
