@@ -12,7 +12,7 @@ import httpx
 from tests.server.apps import Exchange, Overlap, ask, post, serving
 
 from rag_rerankers import Reranker
-from rag_rerankers.server import ServerSettings, create_app
+from rag_rerankers.server import ServerSettings, create_app, schemas
 
 BODY = {"query": "panda", "documents": ["a panda"]}
 PATHS = ("/rerank", "/v1/rerank", "/v2/rerank", "/score", "/v1/score", "/rank", "/explain")
@@ -112,6 +112,16 @@ def test_it_is_made_without_settings_and_loads_nothing_yet():
     assert not app.state.service.ready
 
 
+BODY_TYPES = (
+    schemas.RerankBody,
+    schemas.TeiBody,
+    schemas.ScoreBody,
+    schemas.RankBody,
+    schemas.ExplainBody,
+)
+NAMES = st.sampled_from(
+    [name for body in BODY_TYPES for name in body.model_fields] + ["content", "text", "unknown"]
+)
 VALUES = st.recursive(
     st.none()
     | st.booleans()
@@ -123,33 +133,6 @@ VALUES = st.recursive(
         st.lists(inner, max_size=4) | st.dictionaries(NAMES | st.text(), inner, max_size=4)
     ),
     max_leaves=12,
-)
-NAMES = st.sampled_from(
-    [
-        "query",
-        "documents",
-        "texts",
-        "text",
-        "text_1",
-        "text_2",
-        "data_1",
-        "data_2",
-        "queries",
-        "items",
-        "model",
-        "top_n",
-        "threshold",
-        "return_documents",
-        "return_texts",
-        "return_text",
-        "raw_scores",
-        "use_activation",
-        "rank_fields",
-        "content",
-        "max_tokens_per_doc",
-        "truncate",
-        "truncation_direction",
-    ]
 )
 TEXTS = st.lists(st.text(max_size=5) | VALUES, max_size=4)
 BODIES = VALUES | st.dictionaries(NAMES, VALUES | st.text(max_size=5) | TEXTS, max_size=8)

@@ -135,10 +135,29 @@ async def test_every_answer_has_one(overlap, locked):
         assert answer.headers["Cache-Control"] == "no-store"
 
 
-LOOPBACK = ["localhost", "localhost:8080", "LOCALHOST", "app.localhost", "127.0.0.1", "127.0.0.1:1",
-            "127.9.9.9", "[::1]", "[::1]:8080"]  # fmt: skip
-FOREIGN = ["example.com", "example.com:80", "127.0.0.1.example.com", "localhost.example.com",
-           "192.168.0.1", "0.0.0.0", "[::2]:80", "", "xlocalhost", "localhost@example.com"]  # fmt: skip
+LOOPBACK = [
+    "localhost",
+    "localhost:8080",
+    "LOCALHOST",
+    "app.localhost",
+    "127.0.0.1",
+    "127.0.0.1:1",
+    "127.9.9.9",
+    "[::1]",
+    "[::1]:8080",
+]
+FOREIGN = [
+    "",
+    "example.com",
+    "example.com:80",
+    "127.0.0.1.example.com",
+    "localhost.example.com",
+    "192.168.0.1",
+    "0.0.0.0",
+    "[::2]:80",
+    "xlocalhost",
+    "localhost@example.com",
+]
 
 
 @pytest.mark.parametrize("host", LOOPBACK)

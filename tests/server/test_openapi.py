@@ -45,11 +45,8 @@ def test_every_route_is_there(described):
 
 
 def test_operations_have_names_of_their_own(described):
-    names = [
-        operation["operationId"]
-        for item in described["paths"].values()
-        for operation in item.values()
-    ]
+    items = described["paths"].values()
+    names = [operation["operationId"] for item in items for operation in item.values()]
     assert len(set(names)) == len(names)
 
 

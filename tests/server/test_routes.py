@@ -121,8 +121,8 @@ async def test_only_some_models_explain(overlap):
     answer = await post(overlap, "/explain", {"query": "a", "text": "b"})
     assert answer.status_code == 400
     assert answer.json()["message"] == (
-        "'overlap' is a other model: only late-interaction models compare the tokens of query and "
-        "text one by one"
+        "'overlap' (other) cannot be explained: only late-interaction models compare the tokens of "
+        "query and text one by one"
     )
 
 

@@ -109,8 +109,8 @@ def make_router(service: Service) -> APIRouter:
         if not model.explains:
             raise Problem(
                 400,
-                f"{model.name!r} is a {model.kind} model: only late-interaction models compare "
-                "the tokens of query and text one by one",
+                f"{model.name!r} ({model.kind}) cannot be explained: only late-interaction models "
+                "compare the tokens of query and text one by one",
             )
         explanation, model = await service.run(
             lambda reranker: reranker.explain(job.query, job.texts[0]), job, request

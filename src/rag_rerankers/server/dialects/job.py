@@ -69,7 +69,7 @@ class Outcome:
         if not self.cut:
             return ()
         limit = "" if self.max_length is None else f" {self.max_length} tokens that"
-        return (f"{self.cut} texts were cut to the{limit or ' length that'} the model reads",)
+        return (f"texts that were cut to the{limit or ' length that'} the model reads: {self.cut}",)
 
 
 def checked(kind: type[Body], body: object) -> Body:
