@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
     "ErrorBody",
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 # The first wrong item says it: an error for each of a million would be a body of errors.
-Texts = Annotated[list[str], FailFast()]
+Texts = Annotated[list[str], Field(fail_fast=True)]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Relevance = Annotated[float, Field(ge=0.0, le=1.0)]
 # Some clients write a boolean as a string.
@@ -56,7 +56,7 @@ class RerankBody(_Body):
     """Cohere, Jina, infinity, vLLM and llama.cpp."""
 
     query: str | TextObject
-    documents: Annotated[list[str | dict[str, Any]], FailFast()] = Field(
+    documents: Annotated[list[str | dict[str, Any]], Field(fail_fast=True)] = Field(
         description="Strings, or objects with a `text` or with the `rank_fields`."
     )
     model: Model = None
