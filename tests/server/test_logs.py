@@ -116,6 +116,8 @@ async def test_a_request_is_a_line(log):
         await client.get("/nothing")
         await client.get("/health")
         await client.get("/metrics")
+        client.app.state.service.gate.close()
+        assert (await client.get("/health/ready")).status_code == 503
     served, missing = [line for line in lines(log.getvalue()) if line["event"] == "request"]
     assert 0 < served.pop("seconds") < 20
     assert served.pop("time").endswith("Z")

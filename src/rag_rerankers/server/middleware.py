@@ -26,7 +26,7 @@ logger = logging.getLogger("rag_rerankers.server")
 
 _ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 _PUBLIC = re.compile(r"/(?:health(?:/live|/ready)?|playground/[^/]*)?")
-# Not worth a line each: they come every few seconds.
+# Not worth a line each: they come every few seconds, and are told 503 while models are loaded.
 _QUIET = re.compile(r"/(?:health(?:/live|/ready)?|metrics)")
 
 
@@ -108,7 +108,7 @@ class Surroundings:
         route = getattr(scope.get("route"), "path", None) or "other"
         self._metrics.requests.labels(route, str(status or "none")).inc()
         self._metrics.seconds.labels(route).observe(seconds)
-        if not _QUIET.fullmatch(_path(scope)) or status >= 500:
+        if not _QUIET.fullmatch(_path(scope)) or status == 500:
             logger.info(
                 "request",
                 extra={

@@ -92,7 +92,7 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._gate = gate
         self._signal: int | None = None
-        self._told = False
+        self._left: int | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal: the first lets those inside finish, the second does not."""
@@ -100,14 +100,14 @@ class _Server(uvicorn.Server):
             signal.signal(sig, signal.SIG_DFL)
             signal.raise_signal(sig)
         # No more than this: the signal may have come in the middle of a line of the log.
-        self._signal = sig
+        self._signal, self._left = sig, self._gate.requests
         self._gate.close()
 
     async def on_tick(self, counter: int) -> bool:
         """Every tenth of a second: whether it is time to end."""
-        if self._gate.closed and not self._told:
-            self._told = True
-            logger.info("stopping", extra={"signal": self._signal, "requests": self._gate.requests})
+        if self._left is not None:
+            logger.info("stopping", extra={"signal": self._signal, "requests": self._left})
+            self._left = None
         # The listener stays open until then: who comes late gets a proper refusal.
         if self._gate.closed and not self._gate.requests:
             self.should_exit = True
