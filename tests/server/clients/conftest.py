@@ -1,0 +1,108 @@
+"""A server on the loopback, and the rerankers in this process that its clients must agree with."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import pytest
+from tests.kinds import Make
+
+from rag_rerankers import ModelOptions, RankedDocument, Reranker
+
+QUERY = "what is a giant panda?"
+TEXTS = (
+    "The capital of France is Paris.",
+    "The giant panda is a bear that lives in China and eats bamboo.",
+    "大熊猫是一种生活在中国的熊。",
+    "",
+    "A red panda is closer to raccoons than to bears 🐼.",
+    'Quotes " and \\ and \u2028 and a tab\tare characters like any other.',
+    "giant",
+    "Pandas 🐼🎋 sind Bären, naïve façade, e\u0301.",
+)
+KEY = "a-key-for-the-tests"
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server that runs, and its models once more.
+
+    Attributes:
+        url: Without a slash at the end.
+        rerankers: By the names that the server gives them; the first is its default.
+    """
+
+    url: str
+    rerankers: dict[str, Reranker]
+
+    def hits(
+        self, texts: Sequence[str] = TEXTS, *, top_n: int | None = None, model: str | None = None
+    ) -> list[RankedDocument]:
+        """What the reranker in this process says to ``QUERY``."""
+        name = model or next(iter(self.rerankers))
+        return self.rerankers[name].rank(QUERY, texts, top_n=top_n)
+
+    def agrees(
+        self,
+        answer: Iterable[tuple[int, float]],
+        hits: Sequence[RankedDocument],
+        *,
+        raw: bool = False,
+    ) -> None:
+        """Assert that pairs of index and score are these hits, in this order."""
+        pairs = list(answer)
+        assert [index for index, _ in pairs] == [hit.index for hit in hits]
+        expected = [hit.score if raw else hit.relevance for hit in hits]
+        assert [score for _, score in pairs] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.fixture(scope="package")
+def served(make: Make) -> Iterator[Served]:
+    """Two models, a late-interaction model and a cross-encoder; for those who know the key."""
+    uvicorn = pytest.importorskip("uvicorn")
+    server_module = pytest.importorskip("rag_rerankers.server")
+    options = ModelOptions(device="cpu", dtype="float32")
+    models = {"minilm-maxsim": "minilm-maxsim", "tiny-cross": str(make("bert_reranker"))}
+    app = server_module.create_app(
+        server_module.ServerSettings(
+            models=tuple(f"{name}={model}" for name, model in models.items()),
+            options=options,
+            api_keys=(KEY,),
+        )
+    )
+    started = threading.Event()
+
+    class Server(uvicorn.Server):  # type: ignore[misc, name-defined]
+        async def startup(self, sockets: object = None) -> None:
+            await super().startup(sockets)
+            started.set()
+
+    server = Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        assert started.wait(60), "the server did not start"
+        port = server.servers[0].sockets[0].getsockname()[1]
+        url = f"http://127.0.0.1:{port}"
+        _wait_until_ready(url)
+        yield Served(
+            url,
+            KEY,
+            {name: Reranker(model, **options.as_kwargs()) for name, model in models.items()},
+        )
+    finally:
+        server.should_exit = True
+        thread.join(30)
+
+
+def _wait_until_ready(url: str) -> None:
+    import httpx
+
+    waited = threading.Event()
+    for _ in range(600):
+        if httpx.get(f"{url}/health/ready").status_code == httpx.codes.OK:
+            return
+        waited.wait(0.1)
+    raise AssertionError("the models were not loaded within a minute")
