@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.server.clients.conftest import KEY, QUERY, TEXTS, Served
+from tests.server.clients.serving import KEY, QUERY, TEXTS, Served
 
 cohere = pytest.importorskip("cohere", reason="pip install -r tests/requirements-clients.txt")
 

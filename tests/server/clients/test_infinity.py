@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.server.clients.conftest import KEY, QUERY, TEXTS, Served
+from tests.server.clients.serving import KEY, QUERY, TEXTS, Served
 
 infinity_client = pytest.importorskip(
     "infinity_client", reason="pip install --no-deps infinity-client (it wants httpx<0.28)"

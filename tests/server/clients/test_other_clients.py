@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.server.clients.conftest import KEY, QUERY, TEXTS, Served
+from tests.server.clients.serving import KEY, QUERY, TEXTS, Served
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 
