@@ -25,7 +25,7 @@ _guard = threading.Lock()
 
 
 def worker_threads(purpose: str = "rank") -> ThreadPoolExecutor:
-    """The process's pool for reranking, or another one for loading.
+    """The process's pool for reranking, or another one: for loading, or for a served model.
 
     It is not asyncio's default pool: that one is shared with everybody's blocking calls, and a
     few slow forward passes would starve DNS look-ups and file reads. Loading has its own threads,
@@ -40,8 +40,8 @@ def worker_threads(purpose: str = "rank") -> ThreadPoolExecutor:
         return _pools[purpose]
 
 
-async def in_worker(work: Callable[[], Result]) -> Result:
-    """Do work in one of the threads, for asyncio: the event loop stays free.
+async def in_worker(work: Callable[[], Result], purpose: str = "rank") -> Result:
+    """Do work in one of the threads of a pool, for asyncio: the event loop stays free.
 
     When the awaiting task is cancelled, the work stops after the batch in progress.
     """
@@ -50,7 +50,9 @@ async def in_worker(work: Callable[[], Result]) -> Result:
     context.run(current_flag.set, flag)
     context.run(called_from.set, place_of_caller())
     try:
-        return await asyncio.get_running_loop().run_in_executor(worker_threads(), context.run, work)
+        return await asyncio.get_running_loop().run_in_executor(
+            worker_threads(purpose), context.run, work
+        )
     except Cancelled:  # the interpreter exits, and this loop runs in a daemon thread
         raise asyncio.CancelledError from None
     finally:

@@ -13,6 +13,7 @@ from rag_rerankers.cli.explain import explain
 from rag_rerankers.cli.models import models
 from rag_rerankers.cli.rank import rank
 from rag_rerankers.cli.screen import stdout
+from rag_rerankers.cli.serve import serve
 from rag_rerankers.cli.store import store
 
 __all__ = ["app"]
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.command()(rank)
 app.command()(explain)
+app.command()(serve)
 app.command("eval")(evaluate)
 app.command()(compare)
 app.command()(models)

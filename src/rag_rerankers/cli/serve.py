@@ -1,0 +1,99 @@
+"""``rag-rerankers serve``: models behind a REST API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rag_rerankers import ModelOptions
+from rag_rerankers.cli.screen import failing_softly, no_loading_bar, say
+
+__all__ = ["serve"]
+
+
+def serve(
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Alias, hub id or folder, a cascade 'cheap>strong', or NAME=MODEL to serve it "
+            "under another name. Several are possible; the first is the default."
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8080,
+    api_key_file: Annotated[
+        Path | None, typer.Option(help="File with the API keys, one a line.")
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Listen beyond this machine without a key.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds that a request may take.")] = 300.0,
+    max_body_mb: Annotated[
+        int, typer.Option(min=1, help="Megabytes of a request's body at most.")
+    ] = 32,
+    max_documents: Annotated[int, typer.Option(help="Documents of a request at most.")] = 5_000,
+    max_tokens: Annotated[
+        int, typer.Option(help="Tokens of a request at most (estimated: 4 bytes each).")
+    ] = 2_000_000,
+    max_queue: Annotated[
+        int, typer.Option(help="Requests that are let in at once; others get 503.")
+    ] = 96,
+    max_queue_tokens: Annotated[
+        int, typer.Option(help="Their tokens at most (estimated).")
+    ] = 2_000_000,
+    keep: Annotated[
+        int | None, typer.Option(help="Texts that a cascade's later models read; 15 by default.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16, int8.")] = "auto",
+    max_length: Annotated[int | None, typer.Option(help="Tokens that a model reads.")] = None,
+    long_documents: Annotated[str, typer.Option(help="truncate or max_passage.")] = "truncate",
+    batch_tokens: Annotated[int | None, typer.Option(help="Tokens per forward pass.")] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps the vectors of texts (late interaction only)."),
+    ] = None,
+    playground: Annotated[
+        bool, typer.Option("--playground/--no-playground", help="A page to try it, at /.")
+    ] = True,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+) -> None:
+    """Serve models over HTTP, as Cohere, Jina, infinity, vLLM and TEI do."""
+    with failing_softly(verbose=verbose):
+        from rag_rerankers.server import ServerSettings
+        from rag_rerankers.server.keys import read_keys
+        from rag_rerankers.server.logs import log_as_json
+        from rag_rerankers.server.serving import serve as run
+
+        settings = ServerSettings(
+            models=tuple(model or ["minilm-maxsim"]),
+            options=ModelOptions(
+                device=device,
+                dtype=dtype,
+                max_length=max_length,
+                long_documents=long_documents,
+                batch_tokens=batch_tokens,
+                store=store,
+            ),
+            keep=keep,
+            api_keys=() if api_key_file is None else read_keys(api_key_file),
+            timeout=timeout,
+            max_body_bytes=max_body_mb * 1024 * 1024,
+            max_documents=max_documents,
+            max_tokens=max_tokens,
+            max_queue=max_queue,
+            max_queue_tokens=max_queue_tokens,
+            playground=playground,
+        )
+        log_as_json(verbose=verbose)
+        no_loading_bar()
+        names = ", ".join(served.name for served in settings.served())
+        run(
+            settings,
+            host=host,
+            port=port,
+            insecure=insecure,
+            tell=lambda url: say(f"serving {names} on {url} (ctrl-c stops)"),
+        )

@@ -1,0 +1,100 @@
+"""Request bodies: in time, within their size, and JSON by the letter."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, NoReturn
+
+from starlette.requests import Request
+
+from rag_rerankers.server.problems import Problem
+
+__all__ = ["read_json"]
+
+
+async def read_json(request: Request, *, max_bytes: int, seconds: float) -> dict[str, Any]:
+    """Read a request's body, a JSON object.
+
+    Args:
+        request: Whose body has not been read.
+        max_bytes: That the body may have.
+        seconds: That it may take.
+
+    Raises:
+        Problem: 400 (not JSON), 408 (too slow), 413 (too large), 415 (says that it is not JSON),
+            422 (JSON, but not an object).
+    """
+    _check_type(request.headers.get("content-type"))
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise Problem(
+            415,
+            f"Content-Encoding {request.headers['content-encoding']!r:.40} is not supported: "
+            "send the body as it is",
+            close=True,
+        )
+    body = await _read(request, max_bytes, seconds)
+    value = _parse(body)
+    if not isinstance(value, dict):
+        raise Problem(422, f"the body must be a JSON object, not {_kind(value)}")
+    return value
+
+
+def _check_type(content_type: str | None) -> None:
+    # A page of another site may send text/plain without asking; JSON it may not. So this also
+    # keeps foreign pages from using a server on the visitor's own machine.
+    kind = (content_type or "").partition(";")[0].strip().lower()
+    if kind != "application/json" and not (
+        kind.startswith("application/") and kind.endswith("+json")
+    ):
+        raise Problem(
+            415, f"Content-Type must be application/json, not {content_type!r:.60}", close=True
+        )
+
+
+async def _read(request: Request, max_bytes: int, seconds: float) -> bytes:
+    length = request.headers.get("content-length", "")
+    if length.isascii() and length.isdigit() and int(length[:20]) > max_bytes:
+        raise _too_large(max_bytes)
+    body = bytearray()
+
+    async def receive() -> None:
+        async for chunk in request.stream():
+            body.extend(chunk)
+            if len(body) > max_bytes:
+                raise _too_large(max_bytes)
+
+    try:
+        await asyncio.wait_for(receive(), seconds)
+    except asyncio.TimeoutError:
+        raise Problem(
+            408, f"the body was not complete after {seconds:g} s ({len(body)} bytes)", close=True
+        ) from None
+    return bytes(body)
+
+
+def _too_large(max_bytes: int) -> Problem:
+    # What is left of the body is not read: nothing else can follow on this connection.
+    return Problem(
+        413, f"the body has more than {max_bytes} bytes: send fewer or shorter texts", close=True
+    )
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return json.loads(body, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise Problem(400, "the body is not JSON that is read here: nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise Problem(400, f"the body is not UTF-8: {error.reason} at byte {error.start}") from None
+    except ValueError as error:  # also an integer of thousands of digits
+        raise Problem(400, f"the body is not JSON: {error}") from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _kind(value: object) -> str:
+    names = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")
