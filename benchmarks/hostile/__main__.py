@@ -4,7 +4,8 @@
 
 It fails on any status of 500 or more but 503 and 504, on a request that is neither answered nor
 ended, on a wrong request that is accepted, on an answer that tells of the server's insides, and
-where a known request is not ranked exactly as before. The same seed makes the same attacks.
+where a known request is not ranked exactly as before, or the server counts failures that nobody
+was told of. The same seed makes the same attacks.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.hostile.attacks import attacks, drips, known
-from benchmarks.hostile.verdict import complaint, differs, without_chance
+from benchmarks.hostile.attacks import attacks, drips, known, metrics
+from benchmarks.hostile.verdict import complaint, differs, failures, without_chance
 from benchmarks.hostile.wire import Attack, send
 
 _SHOWN = 20
@@ -57,6 +58,7 @@ class Run:
     def attack(self, count: int, connections: int) -> None:
         """Remember the known answers, attack, and compare them."""
         self._known = self._answers()
+        failed = self._failures()
         flood = attacks(count, self._seed, self._key)
         threads = [threading.Thread(target=self._work, args=(flood,)) for _ in range(connections)]
         slow = [iter([one]) for one in drips(self._seed, self._key)]
@@ -69,6 +71,14 @@ class Run:
             wrong = differs(self._known[path], answer)
             if wrong:
                 self.complaints.append(f"afterwards {path} answers otherwise: {wrong}")
+
+        more = self._failures() - failed
+        if more:
+            self.complaints.append(f"the server counts {more} failures that no client was told of")
+
+    def _failures(self) -> int:
+        outcome = send(self._address, metrics(self._key), patience=self._patience, drip=0)
+        return failures(outcome.answers[0].body) if outcome.answers else 0
 
     def _answers(self) -> dict[str, Any]:
         answers = {}

@@ -11,7 +11,7 @@ from benchmarks.hostile.bodies import BODIES, KNOWN, encoded
 from benchmarks.hostile.oddities import CONTENT_TYPES, HEADERS, METHODS, odd_paths
 from benchmarks.hostile.wire import Attack
 
-__all__ = ["attacks", "drips", "known"]
+__all__ = ["attacks", "drips", "known", "metrics"]
 
 JSON = "Content-Type: application/json"
 PATHS = list(KNOWN)
@@ -225,6 +225,12 @@ def known(seed: int, key: str | None) -> list[Attack]:
     return [attacker.known(path) for path in PATHS]
 
 
+def metrics(key: str | None) -> Attack:
+    """The request for what the server has counted."""
+    raw = Attacker(0, key).request("/metrics", b"", method="GET", length=False)
+    return Attack("metrics", (raw,))
+
+
 def attacks(count: int, seed: int, key: str | None = None) -> Iterator[Attack]:
     """So many attacks; the same seed gives the same."""
     one = Attacker(seed, key)
@@ -233,7 +239,8 @@ def attacks(count: int, seed: int, key: str | None = None) -> Iterator[Attack]:
         (600, one.bodies), (20, one.types), (40, one.lengths), (10, one.no_length),
         (40, one.chunks), (60, one.leaving), (30, one.pipelined), (30, one.methods),
         (50, one.headers), (40, one.no_http), (20, one.expecting), (20, one.compressed),
-        (40, one.paths), (40, lambda: one.known(rng.choice(PATHS))), (1, lambda: one.large(3_000_000)),
+        (40, one.paths), (40, lambda: one.known(rng.choice(PATHS))),
+        (1, lambda: one.large(3_000_000)),
     ]  # fmt: skip
     weights = [weight for weight, _ in makers]
     for number in range(count):

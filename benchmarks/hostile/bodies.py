@@ -111,8 +111,13 @@ def _numbers(rng: random.Random, path: str) -> Made:
             ("9007199254740993", False), ("--1", True), ("1_000", True), ("١", True),
         ]
     )  # fmt: skip
-    whole = encoded({**KNOWN[path], name: "HERE"})
+    whole = encoded({**KNOWN[path], name: "HERE"}) if rng.random() < 0.8 else _echoed("HERE")
     return whole.replace(b'"HERE"', number.encode()), wrong
+
+
+def _echoed(value: Any) -> bytes:
+    documents = [{"text": TEXTS[0], "more": value}, *TEXTS]
+    return encoded({"query": QUERY, "documents": documents, "return_documents": True})
 
 
 def _deep(rng: random.Random, path: str) -> Made:
@@ -120,8 +125,13 @@ def _deep(rng: random.Random, path: str) -> Made:
     opening, closing = rng.choice([("[", "]"), ('{"a":', "}"), ('[{"b":[', "]}]")])
     inner = "null" if opening.endswith(":") else ""
     deep = opening * depth + inner + (closing * depth if rng.random() < 0.7 else "")
-    if rng.random() < 0.4:
+    if rng.random() < 0.3:
         return deep.encode(), True
+    if rng.random() < 0.5:
+        # About as deep as Python's recursion goes: read, and perhaps not written any more.
+        depth = rng.randrange(900, 1_000)
+        deep = opening * depth + (inner and "1") + closing * depth
+        return _echoed("HERE").replace(b'"HERE"', deep.encode()), False
     name = rng.choice(["documents", "texts", "query", "unknown"])
     return encoded({**KNOWN[path], name: "HERE"}).replace(b'"HERE"', deep.encode()), False
 
@@ -170,11 +180,12 @@ def _huge(rng: random.Random, path: str) -> Made:
 
 
 def _many(rng: random.Random, path: str) -> Made:
-    many = rng.choice([300, 1_000, 20_000])
+    many = rng.choice([300, 1_000, 20_000, 500_000])
     lists = [name for name, value in KNOWN[path].items() if isinstance(value, list)]
-    items: list[Any] = [rng.choice(["a", "", None, 0, "bear"])] * many
-    name = rng.choice(lists) if lists else "documents"
-    if rng.random() < 0.3:
+    lists += ["rank_fields", "query", "queries"]
+    items: list[Any] = [rng.choice(["a", "", None, 0, "bear", {}])] * many
+    name = rng.choice(lists)
+    if rng.random() < 0.2:
         return encoded({**KNOWN[path], **{f"key {i}": i for i in range(many)}}), False
     return encoded({**KNOWN[path], name: items}), False
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 from benchmarks.hostile.wire import Attack, Outcome
 
-__all__ = ["complaint", "differs", "without_chance"]
+__all__ = ["complaint", "differs", "failures", "without_chance"]
 
 _OVERLOAD = (503, 504)
 _LEAKS = (b"Traceback (most recent", b'File "', b"root:x:", b"site-packages")
@@ -54,6 +55,12 @@ def without_chance(body: bytes) -> Any:
     if isinstance(value, dict):
         return {name: part for name, part in value.items() if name not in _CHANCE}
     return value
+
+
+def failures(metrics: bytes) -> int:
+    """Answers of 500 or more, but for overload, that a server's metrics count."""
+    found = re.findall(rb'_total\{[^}]*status="(5\d\d)"[^}]*\} ([0-9.e+]+)', metrics)
+    return sum(int(float(count)) for status, count in found if int(status) not in _OVERLOAD)
 
 
 def differs(one: Any, other: Any, *, tolerance: float = 0.0, at: str = "") -> str | None:
