@@ -55,14 +55,21 @@ class Run:
         self._lock = threading.Lock()
         self._known: dict[str, Any] = {}
 
-    def attack(self, count: int, connections: int) -> None:
-        """Remember the known answers, attack, and compare them."""
+    def attack(self, count: int, connections: int, *, slow: bool = True) -> None:
+        """Remember the known answers, attack, and compare them.
+
+        Args:
+            count: Of attacks.
+            connections: That attack at once.
+            slow: Whether clients that send a byte at a time are there too.
+        """
         self._known = self._answers()
         failed = self._failures()
         flood = attacks(count, self._seed, self._key)
         threads = [threading.Thread(target=self._work, args=(flood,)) for _ in range(connections)]
-        slow = [iter([one]) for one in drips(self._seed, self._key)]
-        threads += [threading.Thread(target=self._work, args=(one,)) for one in slow]
+        if slow:
+            for one in drips(self._seed, self._key):
+                threads.append(threading.Thread(target=self._work, args=(iter([one]),)))
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -71,7 +78,6 @@ class Run:
             wrong = differs(self._known[path], answer)
             if wrong:
                 self.complaints.append(f"afterwards {path} answers otherwise: {wrong}")
-
         more = self._failures() - failed
         if more:
             self.complaints.append(f"the server counts {more} failures that no client was told of")
