@@ -68,8 +68,10 @@ class Run:
         flood = attacks(count, self._seed, self._key)
         threads = [threading.Thread(target=self._work, args=(flood,)) for _ in range(connections)]
         if slow:
-            for one in drips(self._seed, self._key):
-                threads.append(threading.Thread(target=self._work, args=(iter([one]),)))
+            threads += [
+                threading.Thread(target=self._work, args=(iter([one]),))
+                for one in drips(self._seed, self._key)
+            ]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
@@ -28,7 +29,7 @@ def test_the_server_stays_as_it_was(make):
         async def startup(self, sockets=None):
             await super().startup(sockets)
             while not app.state.service.ready:
-                await self.on_tick(0)
+                await asyncio.sleep(0.01)
             started.set()
 
     server = Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, ws="none"))
