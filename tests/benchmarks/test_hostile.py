@@ -39,7 +39,7 @@ def test_what_is_said_to_be_no_json_is_none():
         if one.kind in ("broken JSON", "encodings", "numbers") and one.never == 200:
             body = one.parts[0].partition(b"\r\n\r\n")[2]
             with pytest.raises((json.JSONDecodeError, UnicodeDecodeError, NoNumberError)):
-                json.loads(body, parse_constant=refuse)
+                json.loads(body.decode(), parse_constant=refuse)
 
 
 @pytest.mark.parametrize(

@@ -146,3 +146,11 @@ async def test_half_a_surrogate_pair_comes_back_as_it_came(client):
 async def test_deep_nesting_is_refused(client, path, body):
     answer = await client.post(path, content=body, headers=JSON)
     assert answer.status_code in (400, 422)
+
+
+@pytest.mark.parametrize("raw", [b"\xed\xa0\x80", b"\xff", b"\xc0\xaf", b"\xe2\x82"])
+async def test_what_is_not_utf8_is_refused(client, raw):
+    body = b'{"query":"a","documents":["' + raw + b'"]}'
+    answer = await client.post("/rerank", content=body, headers=JSON)
+    assert answer.status_code == 400
+    assert "UTF-8" in answer.json()["message"]
