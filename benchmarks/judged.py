@@ -172,7 +172,8 @@ def _cascade(store: Store) -> Iterator[Judged]:
 
 def _stored(store: Store) -> Iterator[Judged]:
     for model, part in store.under("stored"):
-        if "error" in part:
+        # Promised for ColBERT's size: others have other vectors, and shorter queries to hide behind.
+        if "error" in part or model != "colbert":
             continue
         times = medians(part)
         where = f"{model}, {part['candidates']} candidates from the store"
@@ -196,7 +197,7 @@ def _stored(store: Store) -> Iterator[Judged]:
         changed = part["warming"]["changed"] / part["warming"]["texts"]
         yield Judged(
             f"{model}: warming again with {changed:.0%} changed, over {changed:.0%} of the first",
-            "0.8x to 1.2x",
+            "<= 1.2x",
             f"{share:.2f}x",
             share <= 1.2,
         )

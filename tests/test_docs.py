@@ -48,7 +48,7 @@ def test_every_option_that_is_named_exists():
         for parameter in command.params
         for option in (*parameter.opts, *parameter.secondary_opts)
     }
-    pages = [ROOT / "README.md", ROOT / "docs" / "evaluation.md"]
+    pages = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("evaluation", "serving"))]
     named = {
         option
         for page in pages

@@ -30,6 +30,9 @@ def serve(
         bool, typer.Option("--insecure", help="Listen beyond this machine without a key.")
     ] = False,
     timeout: Annotated[float, typer.Option(help="Seconds that a request may take.")] = 300.0,
+    body_timeout: Annotated[
+        float, typer.Option(help="Seconds that a request's body may take to arrive.")
+    ] = 30.0,
     max_body_mb: Annotated[
         int, typer.Option(min=1, help="Megabytes of a request's body at most.")
     ] = 32,
@@ -80,6 +83,7 @@ def serve(
             keep=keep,
             api_keys=() if api_key_file is None else read_keys(api_key_file),
             timeout=timeout,
+            body_timeout=body_timeout,
             max_body_bytes=max_body_mb * 1024 * 1024,
             max_documents=max_documents,
             max_tokens=max_tokens,
