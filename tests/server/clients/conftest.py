@@ -41,11 +41,8 @@ def served(make: Make) -> Iterator[Served]:
         port = server.servers[0].sockets[0].getsockname()[1]
         url = f"http://127.0.0.1:{port}"
         _wait_until_ready(url)
-        yield Served(
-            url,
-            KEY,
-            {name: Reranker(model, **options.as_kwargs()) for name, model in models.items()},
-        )
+        own = {name: Reranker(model, **options.as_kwargs()) for name, model in models.items()}
+        yield Served(url, own)
     finally:
         server.should_exit = True
         thread.join(30)

@@ -92,18 +92,18 @@ def test_v2_may_say_how_much_of_a_document_counts(v2, served):
 
 
 async def test_the_asynchronous_clients(served):
-    for make in (cohere.AsyncClient, cohere.AsyncClientV2):
-        async with make(KEY, base_url=served.url) as client:
+    for kind in (cohere.AsyncClient, cohere.AsyncClientV2):
+        async with kind(KEY, base_url=served.url) as client:
             answer = await client.rerank(
                 model="tiny-cross", query=QUERY, documents=list(TEXTS), top_n=4
             )
         served.agrees(pairs(answer), served.hits(top_n=4, model="tiny-cross"))
 
 
-@pytest.mark.parametrize("make", [cohere.Client, cohere.ClientV2])
-def test_a_wrong_key_is_its_own_error(served, make):
+@pytest.mark.parametrize("kind", [cohere.Client, cohere.ClientV2])
+def test_a_wrong_key_is_its_own_error(served, kind):
     with (
-        make("a-wrong-key", base_url=served.url) as client,
+        kind("a-wrong-key", base_url=served.url) as client,
         pytest.raises(cohere.UnauthorizedError) as raised,
     ):
         client.rerank(model="minilm-maxsim", query=QUERY, documents=["a"])
