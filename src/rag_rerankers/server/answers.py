@@ -23,7 +23,10 @@ class Answer(Response):
         Raises:
             ValueError: A number is not finite.
         """
-        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
+        try:
+            return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
+        except RecursionError:  # an object that was just not too deep to be read, sent back
+            raise Problem(422, "the documents are nested too deeply to be sent back") from None
 
 
 def refusal(problem: Problem, *, tei: bool = False) -> Answer:

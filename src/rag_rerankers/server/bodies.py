@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from typing import Any, NoReturn
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from rag_rerankers.server.problems import Problem
+from rag_rerankers.server.work import ClientGoneError
 
 __all__ = ["read_json"]
 
@@ -66,6 +68,8 @@ async def _read(request: Request, max_bytes: int, seconds: float) -> bytes:
 
     try:
         await asyncio.wait_for(receive(), seconds)
+    except ClientDisconnect:
+        raise ClientGoneError from None
     except asyncio.TimeoutError:
         raise Problem(
             408, f"the body was not complete after {seconds:g} s ({len(body)} bytes)", close=True
@@ -82,13 +86,22 @@ def _too_large(max_bytes: int) -> Problem:
 
 def _parse(body: bytes) -> Any:
     try:
-        return json.loads(body, parse_constant=_refuse_constant)
+        # Decoded first: given bytes, json would let through halves of surrogate pairs, and UTF-16.
+        text = body.decode("utf-8-sig")
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_float)
     except RecursionError:
         raise Problem(400, "the body is not JSON that is read here: nested too deeply") from None
     except UnicodeDecodeError as error:
         raise Problem(400, f"the body is not UTF-8: {error.reason} at byte {error.start}") from None
     except ValueError as error:  # also an integer of thousands of digits
         raise Problem(400, f"the body is not JSON: {error}") from None
+
+
+def _float(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):  # no answer could repeat it
+        raise ValueError(f"{digits:.40} is too large a number")
+    return number
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -50,6 +50,10 @@ class Gate:
         """Let nobody in any more; those inside finish."""
         self.closed = True
 
+    def open(self) -> None:
+        """Let in again, for an application that is started again."""
+        self.closed = False
+
     @contextmanager
     def enter(self, tokens: int) -> Iterator[None]:
         """Be inside during the block.

@@ -21,6 +21,8 @@ __all__ = ["ServedModel", "ServedModels"]
 logger = logging.getLogger("rag_rerankers.server")
 
 _LOADING = 5.0
+_UNNAMED = "default/not-specified"
+"""What infinity's client sends if it is given no name."""
 
 
 @dataclass
@@ -116,10 +118,10 @@ class ServedModels:
         Raises:
             Problem: 404, no model has this name; 503, it is not loaded yet or cannot be.
         """
-        if name is None or (name not in self._models and len(self._models) == 1):
-            model = next(iter(self))
-        elif name in self._models:
+        if name is not None and name in self._models:
             model = self._models[name]
+        elif name is None or name == _UNNAMED or len(self._models) == 1:
+            model = next(iter(self))
         else:
             known = ", ".join(repr(one.name) for one in self)
             raise Problem(404, f"there is no model {name!r:.100} here, but {known}")
