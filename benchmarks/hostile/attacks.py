@@ -15,7 +15,7 @@ __all__ = ["attacks", "drips", "known", "metrics"]
 
 JSON = "Content-Type: application/json"
 PATHS = list(KNOWN)
-_BOMB = gzip.compress(b'{"query": "' + b"a" * 10_000_000)
+_BOMB = gzip.compress(b'{"query": "' + b"a" * 10_000_000, mtime=0)
 
 
 class Attacker:
@@ -194,12 +194,12 @@ class Attacker:
         plain = encoded(KNOWN[path])
         body, name = self._rng.choice(
             [
-                (gzip.compress(plain), "gzip"),
+                (gzip.compress(plain, mtime=0), "gzip"),
                 (_BOMB, "gzip"),
                 (zlib.compress(plain), "deflate"),
                 (plain, "br"),
                 (plain, "gzip, gzip, gzip"),
-                (gzip.compress(plain)[:-5], "gzip"),
+                (gzip.compress(plain, mtime=0)[:-5], "gzip"),
             ]
         )
         raw = self.request(path, body, JSON, f"Content-Encoding: {name}")
