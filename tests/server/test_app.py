@@ -106,6 +106,17 @@ async def test_many_requests_at_once_get_their_own_answers(overlap):
     await asyncio.gather(*map(one, range(64)))
 
 
+async def test_it_can_be_started_again():
+    async with serving() as client:
+        app = client.app
+        await ask(client, "/rerank", BODY)
+    assert (await post(client, "/rerank", BODY)).status_code == 503
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as again:
+            assert len((await ask(again, "/rerank", BODY))["results"]) == 1
+
+
 def test_it_is_made_without_settings_and_loads_nothing_yet():
     app = create_app()
     assert [model.name for model in app.state.service.models] == ["minilm-maxsim"]

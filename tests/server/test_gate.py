@@ -149,3 +149,6 @@ def test_closed_it_lets_nobody_in_and_those_inside_finish(clock):
     assert gate.requests == 0
     with pytest.raises(Problem):
         gate.check_open()
+    gate.open()
+    with gate.enter(1):
+        gate.check_open()

@@ -42,6 +42,24 @@ async def test_a_model_of_several_names_is_loaded_once():
     assert models.find("bear").reranker is not models.find("one").reranker
 
 
+async def test_what_is_loaded_stays_when_the_application_is_started_again():
+    loaded = []
+
+    def load(model, settings):
+        loaded.append(model)
+        if len(loaded) == 2:
+            raise ModelLoadError("not this time")
+        return Reranker(Overlap())
+
+    models = served("first", "second", load=load)
+    await models.load()
+    assert not models.ready
+    await models.load()
+    assert models.ready
+    assert models.error is None
+    assert loaded == ["first", "second", "second"]
+
+
 async def test_loading_leaves_the_event_loop_free():
     go = threading.Event()
 

@@ -63,6 +63,7 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        gate.open()
         loading = asyncio.create_task(load_all())
         yield
         gate.close()

@@ -90,7 +90,9 @@ def _too_large(max_bytes: int) -> Problem:
 
 def _parse(body: bytes) -> Any:
     try:
-        value = json.loads(body, parse_constant=_refuse_constant, parse_float=_finite)
+        # Decoded first: given bytes, json would let through halves of surrogate pairs, and UTF-16.
+        text = body.decode("utf-8-sig")
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except RecursionError:
         raise _too_deep() from None
     except UnicodeDecodeError as error:
@@ -120,6 +122,6 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _finite(digits: str) -> float:
     number = float(digits)
-    if not math.isfinite(number):
+    if math.isinf(number):  # no answer could repeat it
         raise ValueError(f"{digits:.40} is beyond what a float can hold")
     return number

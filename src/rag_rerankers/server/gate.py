@@ -59,6 +59,10 @@ class Gate:
         if self.closed:
             raise Problem(503, "the server is stopping", retry_after=_STOPPING, close=True)
 
+    def open(self) -> None:
+        """Let in again, for an application that is started again."""
+        self.closed = False
+
     @contextmanager
     def enter(self, tokens: int) -> Iterator[None]:
         """Be inside during the block.

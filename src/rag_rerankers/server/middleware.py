@@ -124,7 +124,8 @@ class Surroundings:
 
 def _path(scope: Scope) -> str:
     """The path as the routes see it: without the prefix that the app is mounted under."""
-    path, root = scope["path"], scope.get("root_path", "")
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
     return path.removeprefix(root) if path.startswith(f"{root}/") else path
 
 

@@ -90,7 +90,9 @@ class ServedModels:
     async def load(self) -> None:
         """Load one after another, on a thread; what goes wrong is kept in :attr:`error`."""
         loop = asyncio.get_running_loop()
-        loaded: dict[str, Reranker] = {}  # a model may have several names
+        self.error = None
+        # A model may have several names, and an application may be started again.
+        loaded = {one.model: one.reranker for one in self if one.reranker is not None}
         for model in self:
             start = time.monotonic()
             try:
@@ -118,10 +120,10 @@ class ServedModels:
         Raises:
             Problem: 404, no model has this name; 503, it is not loaded yet or cannot be.
         """
-        if name in (None, _UNNAMED) or (name not in self._models and len(self._models) == 1):
-            model = next(iter(self))
-        elif name is not None and name in self._models:
+        if name is not None and name in self._models:
             model = self._models[name]
+        elif name is None or name == _UNNAMED or len(self._models) == 1:
+            model = next(iter(self))
         else:
             known = ", ".join(repr(one.name) for one in self)
             raise Problem(404, f"there is no model {name!r:.100} here, but {known}")

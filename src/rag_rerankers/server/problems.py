@@ -76,8 +76,9 @@ def shown(value: object) -> str:
     """
     if value is None or isinstance(value, (bool, int, float)):
         return f"{json.dumps(value):.40}"
-    kinds = {str: "a string", list: "an array", dict: "an object"}
-    return kinds.get(type(value), "this")
+    if isinstance(value, str):
+        return "a string"
+    return "an array" if isinstance(value, list) else "an object"
 
 
 def as_body(problem: Problem, *, tei: bool = False) -> dict[str, Any]:

@@ -191,7 +191,7 @@ def make_router(service: Service) -> APIRouter:
         "/info",
         tags=["server"],
         response_model=None,
-        responses={200: {"model": schemas.TeiInfo}} | {code: ERRORS[code] for code in (401, 503)},
+        responses={200: {"model": schemas.TeiInfo}, 401: ERRORS[401], 503: ERRORS[503]},
     )
     async def info() -> Response:
         """The default model, as text-embeddings-inference tells of its own."""

@@ -27,12 +27,12 @@ __all__ = [
     "TeiInfo",
 ]
 
-# The first wrong item says it: an error for each of a million would be a body of errors.
-Texts = Annotated[list[str], Field(fail_fast=True)]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Relevance = Annotated[float, Field(ge=0.0, le=1.0)]
 # Some clients write a boolean as a string.
 Flag = Annotated[bool | None, Field(strict=False)]
+# Of a long list of wrong items one is enough to be told of: naming all takes minutes.
+Texts = Annotated[list[str], Field(fail_fast=True)]
 Model = Annotated[
     str | None,
     Field(description="Its name here; the first that is served if there is none."),
@@ -56,8 +56,8 @@ class RerankBody(_Body):
     """Cohere, Jina, infinity, vLLM and llama.cpp."""
 
     query: str | TextObject
-    documents: Annotated[list[str | dict[str, Any]], Field(fail_fast=True)] = Field(
-        description="Strings, or objects with a `text` or with the `rank_fields`."
+    documents: list[str | dict[str, Any]] = Field(
+        fail_fast=True, description="Strings, or objects with a `text` or with the `rank_fields`."
     )
     model: Model = None
     top_n: Count | None = Field(None, description="Keep this many; 0 or null keeps all.")
