@@ -48,7 +48,8 @@ def test_every_option_that_is_named_exists():
         for parameter in command.params
         for option in (*parameter.opts, *parameter.secondary_opts)
     }
-    pages = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("evaluation", "serving"))]
+    docs = ROOT / "docs"
+    pages = [ROOT / "README.md", docs / "evaluation.md", docs / "serving.md"]
     named = {
         option
         for page in pages
