@@ -65,8 +65,9 @@ def rank(
     """Rank the texts of a file, best first."""
     with failing_softly(verbose=verbose):
         candidates = list(read_texts(texts))
-        with stderr.status(f"loading {shown(model)}"):
-            if not is_url(model):
+        names = stage_names(model) or [model]
+        with stderr.status(f"loading {' > '.join(map(shown, names))}"):
+            if not all(map(is_url, names)):  # which would load transformers
                 no_loading_bar()
             reranker = _load(
                 model,

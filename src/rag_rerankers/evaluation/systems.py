@@ -121,9 +121,13 @@ def _setting(written: str, model: str) -> tuple[str, object]:
         if field.name not in _NOT_WRITTEN
     }
     if not equals or option not in known:
-        shown_option = written if option not in _NOT_WRITTEN else option
+        if option in _NOT_WRITTEN:
+            raise ValueError(
+                f"{option} in {model.partition(',')[0]!r} is not an option: it is for code, as "
+                "ModelOptions; a key may also be in RAG_RERANKERS_API_KEY"
+            )
         raise ValueError(
-            f"{shown_option!r} in {model!r} is not an option: known are {', '.join(known)} "
+            f"{written!r} in {model!r} is not an option: known are {', '.join(known)} "
             "(as in minilm-maxsim,dtype=float32)"
         )
     if known[option] is None and value.lower() in {"none", "null"}:
