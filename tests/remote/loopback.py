@@ -7,7 +7,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -95,16 +95,12 @@ def loopback(behave: Behave) -> Iterator[Loopback]:
             self.wfile.write(body)
 
         def handle(self) -> None:
-            try:
+            with suppress(OSError):
                 super().handle()
-            except OSError:
-                pass
 
         def finish(self) -> None:
-            try:
+            with suppress(OSError):
                 super().finish()
-            except OSError:
-                pass
 
         def log_message(self, *_: Any) -> None: ...
 

@@ -1,7 +1,7 @@
 """Servers that answer as the real ones do, without a socket.
 
 Shapes, paths and statuses are those of the published sources: text-embeddings-inference 1.9
-(router/src/http), infinity 0.0.77 (fastapi_schemas/pymodels.py), vLLM (entrypoints, rerank), Cohere's
+(router/src/http), infinity 0.0.77 (fastapi_schemas/pymodels.py), vLLM's rerank entrypoint, Cohere's
 API v2, Jina's API, llama.cpp (tools/server, format_response_rerank).
 """
 
@@ -89,7 +89,8 @@ class Native(Server):
     def answer(self, method, path, body):
         if path in {"/models", "/v1/models"}:
             model = {"id": "m", "object": "model", "created": 1, "owned_by": "rag-rerankers",
-                     "kind": "late-interaction", "explains": True, "max_length": 512, "default": True}  # fmt: skip
+                     "kind": "late-interaction", "explains": True, "max_length": 512,
+                     "default": True}  # fmt: skip
             return httpx.Response(200, json={"object": "list", "data": [model]})
         if (method, path) != ("POST", "/rank"):
             return httpx.Response(
@@ -111,7 +112,7 @@ class Tei(Server):
         if (method, path) == ("GET", "/info"):
             info = {
                 "model_id": "BAAI/bge-reranker-v2-m3", "model_sha": None, "model_dtype": "float16",
-                "model_type": {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}},
+                "model_type": {"reranker": {"id2label": {"0": "A"}, "label2id": {"A": 0}}},
                 "max_concurrent_requests": 512, "max_input_length": 512, "max_batch_tokens": 16384,
                 "max_batch_requests": None, "max_client_batch_size": self.limit,
                 "auto_truncate": False, "tokenization_workers": 4, "version": "1.9.0",
@@ -168,8 +169,9 @@ class Infinity(Documents):
     def envelope(self, body, ranked):
         mapped = (lambda x: x) if body.get("raw_scores") else probability
         results = [{"relevance_score": mapped(s), "index": i, "document": None} for i, s in ranked]
+        usage = {"prompt_tokens": 90, "total_tokens": 90}
         return {"object": "rerank", "results": results, "model": body.get("model", "default"),
-                "usage": {"prompt_tokens": 90, "total_tokens": 90}, "id": "infinity-1", "created": 1}  # fmt: skip
+                "usage": usage, "id": "infinity-1", "created": 1}  # fmt: skip
 
 
 class Vllm(Documents):

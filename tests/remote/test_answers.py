@@ -80,7 +80,8 @@ def test_what_is_no_hit_is_an_error_that_says_what_came(hit, told):
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"<!doctype html><title>Login</title>", b"null", b"[]", b"{}", b'"ok"', b"7", b'{"results": null}',
+    [b"", b"<!doctype html><title>Login</title>", b"null", b"[]", b"{}", b'"ok"', b"7",
+     b'{"results": null}',
      b'{"results": {}}', b'{"results": []}', b"\xff\xfe", b"[" * 100_000, b'{"data": [[0.5]]}'],
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["native", "cohere", "tei"])
@@ -114,7 +115,8 @@ def test_the_hits_may_be_called_results_or_data(key):
 
 @pytest.mark.parametrize(
     ("usage", "tokens"),
-    [({"total_tokens": 5}, 5), ({}, 0), (None, 0), ({"total_tokens": None}, 0), ({"total_tokens": -1}, 0),
+    [({"total_tokens": 5}, 5), ({}, 0), (None, 0), ({"total_tokens": None}, 0),
+     ({"total_tokens": -1}, 0),
      ({"total_tokens": True}, 0), ([], 0)],
 )  # fmt: skip
 def test_tokens_are_counted_if_they_are_told(usage, tokens):

@@ -119,9 +119,9 @@ async def test_of_several_parts_all_hang_up():
         assert others == set()
 
 
+@pytest.mark.filterwarnings("error")
 def test_event_loops_that_end_close_their_connections():
-    with loopback(good) as loop, warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with loopback(good) as loop:
         remote = scorer(loop)
         for _ in range(3):
             assert asyncio.run(remote.ascore("q", TEXTS)) == SCORES
