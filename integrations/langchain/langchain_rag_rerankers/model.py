@@ -6,7 +6,15 @@ import os
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SkipValidation
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SkipValidation,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 from rag_rerankers import (
     ModelOptions,
     RankedDocument,
@@ -78,6 +86,15 @@ class ModelFields(BaseModel):
 
     timeout: Annotated[float | None, SkipValidation] = None
     """For a URL: seconds for a whole call, retries included. None: 60."""
+
+    @field_validator("scores", mode="wrap")
+    @classmethod
+    def _tell_value(cls, value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+        # pydantic's own message would hold it only together with all arguments.
+        try:
+            return read(value)
+        except ValidationError as error:
+            raise ValueError(f"{error.errors()[0]['msg']}, not {value!r:.100}") from None
 
     def __repr_args__(self) -> Any:
         """The fields, without the password that a URL may have."""

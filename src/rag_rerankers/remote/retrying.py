@@ -101,13 +101,16 @@ def retry_after(header: str | None, now: float) -> float | None:
     text = header.strip()
     if re.fullmatch(r"\d{1,9}(\.\d+)?", text, re.ASCII):
         return float(text)
-    from email.utils import mktime_tz, parsedate_tz
+    from datetime import timezone
+    from email.utils import parsedate_to_datetime
 
     try:
-        parsed = parsedate_tz(text)
-        return None if parsed is None else max(0.0, mktime_tz(parsed) - now)
+        date = parsedate_to_datetime(text)
     except (ValueError, OverflowError, IndexError, TypeError):
         return None
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=timezone.utc)
+    return max(0.0, date.timestamp() - now)
 
 
 def _late(url: str, deadline: Deadline, told: str) -> RemoteTimeoutError:

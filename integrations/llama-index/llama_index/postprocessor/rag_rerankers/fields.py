@@ -12,6 +12,7 @@ from llama_index.core.bridge.pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    ValidationError,
     ValidationInfo,
     WithJsonSchema,
     field_serializer,
@@ -20,6 +21,7 @@ from llama_index.core.bridge.pydantic import (
 )
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode
+from pydantic import ValidatorFunctionWrapHandler
 
 from rag_rerankers import ModelOptions, Reranker, Scorer, TokenStore
 from rag_rerankers.ranking import check_threshold, check_top_n
@@ -143,6 +145,15 @@ class RerankFields(BaseNodePostprocessor):
             "model must be a name, a folder, a Reranker or an object with a score method, "
             f"not {model!r:.200}"
         )
+
+    @field_validator("scores", "metadata_mode", "keep_retrieval_score", mode="wrap")
+    @classmethod
+    def _tell_value(cls, value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+        # pydantic's own message would hold it only together with all arguments.
+        try:
+            return read(value)
+        except ValidationError as error:
+            raise ValueError(f"{error.errors()[0]['msg']}, not {value!r:.100}") from None
 
     @field_validator("top_n", mode="before")
     @classmethod
