@@ -80,7 +80,7 @@ async def servers() -> None:
     Reranker("http://host:8080", timeout="5")  # type: ignore[arg-type]
     Reranker(Overlap(), on_failure="keep_order")
     RemoteScorer("http://host:8080", model="m", dialect="tei", max_texts=32, retries=0)
-    RemoteScorer("http://host:8080", "m")  # type: ignore[misc]
+    RemoteScorer("http://host:8080", "m")  # type: ignore[call-arg]
     with RemoteScorer("http://host") as remote:
         scorer: AsyncScorer = remote
         calibrated: CalibratedScorer = remote

@@ -135,7 +135,7 @@ class ModelOptions:
 
     def only_for(self, *, server: bool) -> ModelOptions:
         """Those that a server's URL takes, or those that a model in this process takes."""
-        defaults = {f.name: f.default for f in fields(self)}
+        defaults: dict[str, Any] = {f.name: f.default for f in fields(self)}
         dropped = (*(_LOCAL if server else _REMOTE), "on_failure")
         return replace(self, **{name: defaults[name] for name in dropped})
 

@@ -395,12 +395,12 @@ def _rebuild_cascade(
 
 def _check_options(models: Sequence[object], options: ModelOptions) -> None:
     """Refuse what no stage of a cascade could take."""
-    names = [model for model in models if isinstance(model, (str, os.PathLike))]
-    urls = [name for name in map(os.fspath, names) if is_url(name)]
+    names = [os.fspath(model) for model in models if isinstance(model, (str, os.PathLike))]
+    urls = [name for name in names if is_url(name)]
     if urls and len(urls) == len(models):
         options.refuse_for_server(shown(urls[0]))
     if not urls and len(names) == len(models):
-        options.refuse_for_local(os.fspath(names[0]))
+        options.refuse_for_local(names[0])
 
 
 def _stage(model: str | os.PathLike[str] | Scorer | Reranker, options: ModelOptions) -> Reranker:

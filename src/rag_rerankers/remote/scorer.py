@@ -273,7 +273,8 @@ class RemoteScorer:
     ) -> Answer:
         steps = self._steps(known, query, texts, deadline)
         if len(steps) == 1:
-            return self._drive(steps[0], deadline)
+            answer: Answer = self._drive(steps[0], deadline)
+            return answer
         jobs = [lambda stop, step=step: self._drive(step, deadline, stop) for step in steps]
         return both(together(jobs, self._parallel, self._clients.threads()))
 
