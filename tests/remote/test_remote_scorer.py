@@ -5,8 +5,10 @@ import json
 import math
 import pickle
 import random
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -19,6 +21,7 @@ from rag_rerankers import (
     CalibratedScorer,
     CalibratedScores,
     CircuitOpenError,
+    MissingExtraError,
     RemoteError,
     RemoteScorer,
     RemoteTimeoutError,
@@ -627,3 +630,15 @@ def test_the_answer_body_of_every_shape_is_json_that_we_can_send_back():
 
 def test_late_errors_are_timeouts_too():
     assert issubclass(RemoteTimeoutError, TimeoutError)
+
+
+@pytest.mark.parametrize("absent", ["httpx", "anyio"])
+def test_without_httpx_the_extra_is_named(monkeypatch, absent):
+    for module in [name for name in sys.modules if name.startswith("rag_rerankers.remote.")]:
+        if module.endswith((".clients", ".driving")):
+            monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, absent, None)
+    with pytest.raises(MissingExtraError, match=r"the server http://h needs the extra 'remote'"):
+        Reranker("http://me:pw@h")
+    project = (Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8")
+    assert '\nremote = ["httpx' in project
