@@ -19,8 +19,8 @@ let key = "";
 
 export function setKey(given) {
   const trimmed = given.trim();
-  if (!/^[\x21-\x7e]+$/.test(trimmed)) {
-    throw new ApiError(0, "A key consists of ASCII characters without spaces.");
+  if (!/^[\x20-\x7e]+$/.test(trimmed)) {
+    throw new ApiError(0, "A key is one line of ASCII characters.");
   }
   key = trimmed;
 }

@@ -63,13 +63,9 @@ async function ranked(request, signal) {
     try {
       return await rank(request, signal);
     } catch (error) {
-      const loading = error.status === 503 && error.retryAfter !== null;
-      if (!loading || models.find(request.model)?.kind !== "loading") {
-        if (!loading) throw error;
-        // Busy, or was it loading when the models were last asked for?
-        await models.refresh();
-        if (models.find(request.model)?.kind !== "loading") throw error;
-      }
+      if (error.status !== 503 || error.retryAfter === null) throw error;
+      await models.refresh(); // full and stopping servers say 503 too
+      if (models.find(request.model)?.kind !== "loading") throw error;
       status(`The model is loading (${request.model}). The ranking follows by itself.`);
       await pause(AGAIN_MS, signal);
     }
@@ -92,13 +88,13 @@ async function rerank() {
   const own = new AbortController();
   running = own;
   problem(null);
-  if (!models.chosen && !(await loadModels())) return;
-  const model = models.chosen;
   const { question, texts, topN, threshold } = input;
   status(`Ranking ${counted(texts.length, "passage")}…`);
   byId("stop").hidden = false;
   byId("results").setAttribute("aria-busy", "true");
   try {
+    if (!models.chosen) await models.refresh();
+    const model = models.chosen;
     const asked = { query: question, texts, model: model.id };
     // One after the other: together they would slow each other down.
     const other = models.baseline && models.baseline.id !== model.id ? models.baseline : null;
@@ -168,8 +164,6 @@ byId("ask").addEventListener("submit", (event) => {
   event.preventDefault();
   rerank();
 });
-// Before the browser checks the fields: what is missing may have come since.
-byId("rerank").addEventListener("click", () => byId("passages").setCustomValidity(""));
 byId("try").addEventListener("click", tryExample);
 byId("stop").addEventListener("click", () => running?.abort());
 byId("key-form").addEventListener("submit", async (event) => {

@@ -67,6 +67,9 @@ export function explained(explanation, text) {
     choose(chosen);
   };
   const scale = el("p.scale", { "aria-label": "Colours" });
+  place.addEventListener("mouseleave", () => {
+    if (!place.contains(document.activeElement)) choose(chosen);
+  });
   all.input.addEventListener("change", draw);
   filling.input.addEventListener("change", draw);
   draw();

@@ -18,6 +18,7 @@ export class Input {
     this.#tell = tell;
     const passages = byId("passages");
     passages.addEventListener("input", () => {
+      passages.setCustomValidity("");
       clearTimeout(this.#timer);
       this.#timer = setTimeout(() => this.#count(), QUIET_MS);
     });

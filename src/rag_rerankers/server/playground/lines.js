@@ -15,7 +15,6 @@ export function drawLines(canvas, before, after, rows) {
   const frame = canvas.getBoundingClientRect();
   canvas.replaceChildren();
   if (!frame.width) return; // one list below the other: nothing between them
-  canvas.setAttribute("viewBox", `0 0 ${frame.width} ${frame.height}`);
   const middle = (node) => {
     const box = node.getBoundingClientRect();
     return box.top + box.height / 2 - frame.top;
