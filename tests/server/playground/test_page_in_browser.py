@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
-from contextlib import contextmanager
 
 import pytest
 
@@ -28,7 +28,7 @@ RANKED = (
 )
 
 
-@contextmanager
+@contextlib.contextmanager
 def opened(browser, app, **size):
     with served(app) as url, browser.page(url, **size) as page:
         page.until(
@@ -99,7 +99,7 @@ def test_passages_are_ranked_and_their_movements_told(browser):
             "[...document.querySelectorAll('#lines path')].map(line => line.getAttribute('class'))"
         ) == [*("up", "down", "down", "same")]
         assert page.text("#status").startswith("Ranked 4 passages in ")
-        assert page.text("#status").endswith("First is passage 3, 3 before.")
+        assert page.text("#status").endswith("First now: passage 3.")
         assert "round trip" in page.text("#figures")
         assert page.complaints() == []
 
@@ -167,6 +167,10 @@ def test_arrow_keys_walk_through_the_heat_map(browser):
         ]:
             page.press(keys)
             assert page.text(".told") == told, keys
+        # Cells stand below their headings, and headings beside the cells.
+        cells = "[...document.querySelectorAll('.heat tr > :last-child')]"
+        assert len(set(page.run(f"{cells}.map(cell => cell.getBoundingClientRect().right)"))) == 1
+        assert page.run("document.querySelector('.heat thead').offsetHeight") < 100
         # One stop for Tab, wherever one has gone.
         assert page.run("document.querySelectorAll('.heat [tabindex=\"0\"]').length") == 1
 
@@ -389,7 +393,7 @@ def test_a_loading_model_is_waited_for(browser):
 
     with opened(browser, playground(load=load)) as page:
         try:
-            assert page.text("#model-note") == "loading…"
+            assert page.text("#model-note") == "It is being loaded."
             fill(page)
             page.press("Control+Enter")
             page.until(
@@ -400,7 +404,11 @@ def test_a_loading_model_is_waited_for(browser):
             go.set()
         page.until(RANKED)
         assert order(page) == [2, 0, 1, 3]
-        assert "late interaction" in page.text("#model-note")
+        assert page.text("#model option") == "overlap (late interaction)"
+        assert (
+            page.run("document.querySelector('#after button').ariaLabel")
+            == "Token heat map of rank 1"
+        )
 
 
 def test_a_server_that_lets_nobody_in_says_when_to_come_again(browser):
@@ -449,15 +457,14 @@ def test_an_explanation_that_fails_leaves_the_text(browser):
 
 
 def test_a_server_that_is_gone_cannot_be_reached(browser):
-    with served(playground()) as url:
-        opening = browser.page(url)
-        page = opening.__enter__()
-        page.until("document.querySelector('#model option')")
-        fill(page)
-    page.press("Control+Enter")
-    page.until("!document.getElementById('problem').hidden")
-    assert page.text("#problem p") == "The server cannot be reached, or it hung up."
-    opening.__exit__(None, None, None)
+    with contextlib.ExitStack() as page_only:
+        with served(playground()) as url:
+            page = page_only.enter_context(browser.page(url))
+            page.until("document.querySelector('#model option')")
+            fill(page)
+        page.press("Control+Enter")
+        page.until("!document.getElementById('problem').hidden")
+        assert page.text("#problem p") == "The server cannot be reached, or it hung up."
 
 
 def test_a_new_question_replaces_one_that_is_under_way(browser):

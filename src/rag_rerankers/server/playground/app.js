@@ -59,9 +59,11 @@ async function loadModels() {
 
 /** Rank; as long as the model is being loaded, wait and try again. */
 async function ranked(request, signal) {
-  for (;;) {
+  for (let waited = false; ; waited = true) {
     try {
-      return await rank(request, signal);
+      const answer = await rank(request, signal);
+      if (waited) await models.refresh(); // it knows more of itself now
+      return answer;
     } catch (error) {
       if (error.status !== 503 || error.retryAfter === null) throw error;
       await models.refresh(); // full and stopping servers say 503 too
@@ -128,7 +130,7 @@ function show({ question, texts, topN, model, other, first, answer }) {
   figures({ texts, answer, first, after, model, other });
   dialog.use({ question, texts, rows: after, model });
   columns.show({ before, after, texts, topN, explains: model.explains, open: (at) => dialog.open(at) });
-  const best = after.length ? ` First is passage ${grouped(after[0].index + 1)}, ${grouped(after[0].was)} before.` : "";
+  const best = after.length ? ` First now: passage ${grouped(after[0].index + 1)}.` : "";
   status(`Ranked ${counted(texts.length, "passage")} in ${duration(answer.seconds)}.${best}`);
 }
 
@@ -180,6 +182,12 @@ byId("key-form").addEventListener("submit", async (event) => {
     status("The key is good.");
     byId("question").focus();
   }
+});
+byId("question").addEventListener("keydown", (event) => {
+  // A question is one line, however long; an input method uses Enter for itself.
+  if (event.key !== "Enter" || event.shiftKey || event.ctrlKey || event.metaKey || event.isComposing) return;
+  event.preventDefault();
+  byId("ask").requestSubmit();
 });
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || byId("passage").open) return;

@@ -16,12 +16,12 @@ const READABLE = 16;
 export function heatMap(explanation, matrix, look) {
   const { query_tokens: asked, tokens } = explanation;
   const heads = matrix.columns.map((j) =>
-    el(`th.${tokens[j].kind}`, { scope: "col", role: "columnheader" }, el("span", {}, name(tokens[j]))),
+    el(`th.is-${tokens[j].kind}`, { scope: "col", role: "columnheader" }, el("span", {}, name(tokens[j]))),
   );
   const cells = matrix.rows.map((i) => matrix.columns.map((j) => cell(matrix, i, j)));
   const lines = matrix.rows.map((i, r) =>
     el(
-      `tr.${asked[i].kind}`,
+      `tr.is-${asked[i].kind}`,
       { role: "row" },
       el("th", { scope: "row", role: "rowheader" }, name(asked[i])),
       ...cells[r],

@@ -134,7 +134,7 @@ function chip(asked, i, checked, choose) {
   const input = el("input", { type: "radio", name: "query-token", value: i ?? "all", checked });
   input.addEventListener("change", choose);
   const text = i === null ? "all" : named(asked[i]);
-  return el(i === null ? "label.all" : `label.${asked[i].kind}`, {}, input, el("span", {}, text));
+  return el(i === null ? "label.all" : `label.is-${asked[i].kind}`, {}, input, el("span", {}, text));
 }
 
 function checkbox(text, checked) {

@@ -57,10 +57,10 @@ export class Models {
   #describe() {
     const model = this.chosen;
     const said = [];
-    if (model) said.push(KINDS[model.kind] ?? "a model of another kind");
-    if (model?.max_length) said.push(`reads ${counted(model.max_length, "token")}`);
-    if (model?.explains) said.push("with token heat map");
-    byId("model-note").textContent = said.join(", ");
+    if (model?.kind === "loading") said.push("It is being loaded.");
+    if (model?.max_length) said.push(`Reads up to ${counted(model.max_length, "token")}.`);
+    if (model?.explains) said.push("Shows which tokens matched.");
+    byId("model-note").textContent = said.join(" ");
   }
 }
 

@@ -14,9 +14,10 @@ const WHY = {
 export class PassageDialog {
   #shown = null;
   #rank = 0;
+  #opened = 0;
   #asking = null;
 
-  /** @param {function(number)} leave Called with the rank that was last looked at. */
+  /** @param {function(number)} leave Called with the last rank, if it is not that of the opening. */
   constructor(leave) {
     const dialog = byId("passage");
     byId("previous").addEventListener("click", () => this.open(this.#rank - 1));
@@ -27,7 +28,8 @@ export class PassageDialog {
     });
     dialog.addEventListener("close", () => {
       this.#asking?.abort();
-      leave(this.#rank);
+      // The browser puts the focus back where it was; after a walk it belongs elsewhere.
+      if (this.#rank !== this.#opened) leave(this.#rank);
     });
   }
 
@@ -47,7 +49,10 @@ export class PassageDialog {
     this.#enable("previous", rank > 1);
     this.#enable("next", rank < rows.length);
     byId("passage-problem").hidden = true;
-    if (!byId("passage").open) byId("passage").showModal();
+    if (!byId("passage").open) {
+      this.#opened = rank;
+      byId("passage").showModal();
+    }
     byId("passage").scrollTop = 0;
     await this.#fill(text);
   }
