@@ -80,7 +80,7 @@ export class Columns {
     return el(
       gone ? "li.row.left" : "li.row",
       { "data-index": row.index, value: row.rank },
-      el("span.rank", { "aria-hidden": "true" }, grouped(row.rank)),
+      el("span.rank", {}, el("span.unseen", {}, "rank "), grouped(row.rank)),
       el("p.text", { dir: "auto", lang: "" }, beginning(this.#shown.texts[row.index])),
       el("p.said", {}, ...said),
     );
@@ -99,7 +99,7 @@ export class Columns {
     return el(
       "li.row",
       { "data-index": row.index, value: row.rank },
-      el("span.rank", { "aria-hidden": "true" }, grouped(row.rank)),
+      el("span.rank", {}, el("span.unseen", {}, "rank "), grouped(row.rank)),
       el(
         "p.said",
         {},

@@ -27,6 +27,7 @@ export class PassageDialog {
       if (event.target === dialog) dialog.close(); // beside it
     });
     dialog.addEventListener("close", () => {
+      if (dialog.open) return; // the event comes later than the closing: it is open again
       this.#asking?.abort();
       // The browser puts the focus back where it was; after a walk it belongs elsewhere.
       if (this.#rank !== this.#opened) leave(this.#rank);
