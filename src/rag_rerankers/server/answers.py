@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from rag_rerankers.server.problems import Problem, as_body
 
-__all__ = ["Answer", "refusal"]
+__all__ = ["Answer", "refusal", "say_as_tei"]
 
 
 class Answer(Response):
@@ -26,6 +27,12 @@ class Answer(Response):
         return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
-def refusal(problem: Problem, *, tei: bool = False) -> Answer:
-    """The answer to a request that is not served."""
-    return Answer(as_body(problem, tei=tei), problem.status, headers=problem.headers)
+def refusal(problem: Problem, request: Request) -> Answer:
+    """The answer to a request that is not served, in the words of its dialect."""
+    body = as_body(problem, tei=getattr(request.state, "tei", False))
+    return Answer(body, problem.status, headers=problem.headers)
+
+
+def say_as_tei(request: Request) -> None:
+    """From here on this request is refused in the words of text-embeddings-inference."""
+    request.state.tei = True

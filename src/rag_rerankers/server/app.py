@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -64,6 +63,7 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        gate.open()
         loading = asyncio.create_task(load_all())
         yield
         gate.close()
@@ -94,7 +94,6 @@ def create_app(
     )
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(RequestValidationError, _on_invalid)
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -105,10 +104,10 @@ def create_app(
     return app
 
 
-async def _on_problem(_: Request, error: Exception) -> Response:
+async def _on_problem(request: Request, error: Exception) -> Response:
     if not isinstance(error, Problem):
         raise error
-    return refusal(error)
+    return refusal(error, request)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -119,10 +118,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
         404: f"there is nothing at {request.url.path!r:.100}; /openapi.json lists what there is",
         405: f"{request.method} is not possible at {request.url.path!r:.100}",
     }
-    answer = refusal(Problem(error.status_code, said.get(error.status_code, str(error.detail))))
+    message = said.get(error.status_code, str(error.detail))
+    answer = refusal(Problem(error.status_code, message), request)
     answer.headers.update(error.headers or {})
     return answer
-
-
-async def _on_invalid(_: Request, error: Exception) -> Response:
-    return refusal(Problem(422, str(error)[:500]))

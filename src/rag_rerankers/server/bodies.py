@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from typing import Any, NoReturn
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
-from rag_rerankers.server.problems import Problem
+from rag_rerankers.server.problems import Problem, shown
+from rag_rerankers.server.work import ClientGoneError
 
 __all__ = ["read_json"]
+
+_DEEPEST = 64
+"""Levels of arrays and objects: what can be read must not be too deep to be written again."""
 
 
 async def read_json(request: Request, *, max_bytes: int, seconds: float) -> dict[str, Any]:
@@ -22,6 +27,7 @@ async def read_json(request: Request, *, max_bytes: int, seconds: float) -> dict
         seconds: That it may take.
 
     Raises:
+        ClientGoneError: The client hung up.
         Problem: 400 (not JSON), 408 (too slow), 413 (too large), 415 (says that it is not JSON),
             422 (JSON, but not an object).
     """
@@ -36,7 +42,7 @@ async def read_json(request: Request, *, max_bytes: int, seconds: float) -> dict
     body = await _read(request, max_bytes, seconds)
     value = _parse(body)
     if not isinstance(value, dict):
-        raise Problem(422, f"the body must be a JSON object, not {_kind(value)}")
+        raise Problem(422, f"the body must be a JSON object, not {shown(value)}")
     return value
 
 
@@ -66,6 +72,8 @@ async def _read(request: Request, max_bytes: int, seconds: float) -> bytes:
 
     try:
         await asyncio.wait_for(receive(), seconds)
+    except ClientDisconnect:
+        raise ClientGoneError from None
     except asyncio.TimeoutError:
         raise Problem(
             408, f"the body was not complete after {seconds:g} s ({len(body)} bytes)", close=True
@@ -82,19 +90,38 @@ def _too_large(max_bytes: int) -> Problem:
 
 def _parse(body: bytes) -> Any:
     try:
-        return json.loads(body, parse_constant=_refuse_constant)
+        # Decoded first: given bytes, json would let through halves of surrogate pairs, and UTF-16.
+        text = body.decode("utf-8-sig")
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except RecursionError:
-        raise Problem(400, "the body is not JSON that is read here: nested too deeply") from None
+        raise _too_deep() from None
     except UnicodeDecodeError as error:
         raise Problem(400, f"the body is not UTF-8: {error.reason} at byte {error.start}") from None
     except ValueError as error:  # also an integer of thousands of digits
         raise Problem(400, f"the body is not JSON: {error}") from None
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, (dict, list))
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return value
+    raise _too_deep()
+
+
+def _too_deep() -> Problem:
+    return Problem(400, f"the body is nested too deeply: {_DEEPEST} levels are read")
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def _kind(value: object) -> str:
-    names = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
-    return names.get(type(value), "a number")
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):  # no answer could repeat it
+        raise ValueError(f"{digits:.40} is beyond what a float can hold")
+    return number

@@ -50,6 +50,19 @@ class Gate:
         """Let nobody in any more; those inside finish."""
         self.closed = True
 
+    def check_open(self) -> None:
+        """Refuse when the server stops.
+
+        Raises:
+            Problem: 503.
+        """
+        if self.closed:
+            raise Problem(503, "the server is stopping", retry_after=_STOPPING, close=True)
+
+    def open(self) -> None:
+        """Let in again, for an application that is started again."""
+        self.closed = False
+
     @contextmanager
     def enter(self, tokens: int) -> Iterator[None]:
         """Be inside during the block.
@@ -57,8 +70,7 @@ class Gate:
         Raises:
             Problem: 503, when the server is full or stops.
         """
-        if self.closed:
-            raise Problem(503, "the server is stopping", retry_after=_STOPPING, close=True)
+        self.check_open()
         if self.requests >= self.max_requests:
             raise Problem(
                 503,
@@ -78,10 +90,11 @@ class Gate:
         self.tokens += tokens
         try:
             yield
+            # Work that was given up tells nothing of the speed.
+            self._observe(tokens)
         finally:
             self.requests -= 1
             self.tokens -= tokens
-            self._observe(tokens)
 
     def wait(self, tokens: int) -> float:
         """Seconds until there should be room for so many tokens: a guess from the last minutes."""

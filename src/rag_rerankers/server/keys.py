@@ -50,7 +50,7 @@ def read_keys(path: Path) -> tuple[str, ...]:
         ValueError: It holds no key, or one that is too short; the message does not hold the key.
     """
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not UTF-8 text: it must hold one key a line") from None
     keys = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]

@@ -50,6 +50,7 @@ def log_as_json(*, verbose: bool = False) -> None:
     """
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
+    logging.captureWarnings(True)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

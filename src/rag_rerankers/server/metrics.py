@@ -95,6 +95,8 @@ class Metrics:
             registry=self._registry,
         )
 
+    CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
     def text(self) -> bytes:
         """All of them, in the text format of Prometheus 0.0.4."""
         return generate_latest(self._registry)

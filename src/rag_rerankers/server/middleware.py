@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import logging
 import re
 import time
@@ -11,11 +10,14 @@ import uuid
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from rag_rerankers.server.answers import refusal
 from rag_rerankers.server.keys import Keys
+from rag_rerankers.server.lingering import Lingering
 from rag_rerankers.server.metrics import Metrics
-from rag_rerankers.server.problems import Problem, as_body
+from rag_rerankers.server.problems import Problem
 from rag_rerankers.server.work import ClientGoneError
 
 __all__ = ["Surroundings"]
@@ -24,7 +26,7 @@ logger = logging.getLogger("rag_rerankers.server")
 
 _ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 _PUBLIC = re.compile(r"/(?:health(?:/live|/ready)?|playground/[^/]*)?")
-# Not worth a line each: they come every few seconds.
+# Not worth a line each: they come every few seconds, and are told 503 while models are loaded.
 _QUIET = re.compile(r"/(?:health(?:/live|/ready)?|metrics)")
 
 
@@ -59,6 +61,7 @@ class Surroundings:
         note: dict[str, Any] = {}
         scope.setdefault("state", {}).update(request_id=request_id, note=note)
         status = 0
+        exchange = Lingering(receive, send)
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -68,19 +71,23 @@ class Surroundings:
                 headers["X-Request-ID"] = request_id
                 headers.setdefault("X-Content-Type-Options", "nosniff")
                 headers.setdefault("Cache-Control", "no-store")
-            await send(message)
+            await exchange.send(message)
+
+        async def refuse(problem: Problem) -> None:
+            await refusal(problem, Request(scope))(scope, exchange.receive, answer)
 
         try:
-            self._check(scope["path"], headers)
-            await self._app(scope, receive, answer)
+            self._check(_path(scope), headers)
+            await self._app(scope, exchange.receive, answer)
         except ClientGoneError:
             note["disconnected"] = True
+            self._metrics.gone.inc()
         except Problem as problem:
-            await _refuse(answer, problem)
+            await refuse(problem)
         except Exception:
             logger.exception("request failed", extra={"request_id": request_id})
             if not status:
-                await _refuse(answer, Problem(500, f"the server failed; its log has {request_id}"))
+                await refuse(Problem(500, f"the server failed; its log has {request_id}"))
         finally:
             self._record(scope, status, time.perf_counter() - start, request_id, note)
 
@@ -101,7 +108,7 @@ class Surroundings:
         route = getattr(scope.get("route"), "path", None) or "other"
         self._metrics.requests.labels(route, str(status or "none")).inc()
         self._metrics.seconds.labels(route).observe(seconds)
-        if not _QUIET.fullmatch(scope["path"]) or status >= 500:
+        if not _QUIET.fullmatch(_path(scope)) or status == 500:
             logger.info(
                 "request",
                 extra={
@@ -115,6 +122,13 @@ class Surroundings:
             )
 
 
+def _path(scope: Scope) -> str:
+    """The path as the routes see it: without the prefix that the app is mounted under."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return path.removeprefix(root) if path.startswith(f"{root}/") else path
+
+
 def _is_loopback(host: str) -> bool:
     name = host.rpartition(":")[0] if re.search(r":\d*$", host) else host
     name = name.strip("[]").lower()
@@ -124,14 +138,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
-
-
-async def _refuse(send: Send, problem: Problem) -> None:
-    body = json.dumps(as_body(problem)).encode()
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
-    ]
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -21,6 +21,8 @@ __all__ = ["ServedModel", "ServedModels"]
 logger = logging.getLogger("rag_rerankers.server")
 
 _LOADING = 5.0
+_UNNAMED = "default/not-specified"
+"""What infinity's client sends where its user names no model."""
 
 
 @dataclass
@@ -31,7 +33,7 @@ class ServedModel:
         name: That clients know it by.
         model: That it is loaded by.
         reranker: None until it is loaded.
-        created: Unix time of the loading.
+        created: Unix time from which on it is served.
     """
 
     name: str
@@ -88,7 +90,9 @@ class ServedModels:
     async def load(self) -> None:
         """Load one after another, on a thread; what goes wrong is kept in :attr:`error`."""
         loop = asyncio.get_running_loop()
-        loaded: dict[str, Reranker] = {}  # a model may have several names
+        self.error = None
+        # A model may have several names, and an application may be started again.
+        loaded = {one.model: one.reranker for one in self if one.reranker is not None}
         for model in self:
             start = time.monotonic()
             try:
@@ -116,10 +120,10 @@ class ServedModels:
         Raises:
             Problem: 404, no model has this name; 503, it is not loaded yet or cannot be.
         """
-        if name is None or (name not in self._models and len(self._models) == 1):
-            model = next(iter(self))
-        elif name in self._models:
+        if name is not None and name in self._models:
             model = self._models[name]
+        elif name is None or name == _UNNAMED or len(self._models) == 1:
+            model = next(iter(self))
         else:
             known = ", ".join(repr(one.name) for one in self)
             raise Problem(404, f"there is no model {name!r:.100} here, but {known}")
@@ -128,6 +132,15 @@ class ServedModels:
                 raise Problem(503, f"the model {model.name!r} could not be loaded")
             raise Problem(503, f"the model {model.name!r} is being loaded", retry_after=_LOADING)
         return model
+
+    def check(self) -> None:
+        """Refuse while not all are loaded.
+
+        Raises:
+            Problem: 503; names the first that is missing.
+        """
+        for name in self._models:
+            self.find(name)
 
 
 def load_reranker(model: str, settings: ServerSettings) -> Reranker:

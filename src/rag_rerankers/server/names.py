@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from rag_rerankers.scorers.cascade import stage_names
+
 __all__ = ["ServedName", "parse_name"]
 
 
@@ -33,9 +35,14 @@ def parse_name(model: str) -> ServedName:
         raise TypeError(f"a served model must be a string, not {model!r}")
     name, sign, rest = model.partition("=")
     if not sign or Path(model).is_dir():
-        name, rest = model, model
-        if Path(model).is_dir():
-            name = Path(model).resolve().name
+        stages = stage_names(model) or [model]
+        own = [_own_name(stage) for stage in stages]
+        name, rest = model if own == stages else ">".join(own), model
     if not name.strip() or not rest.strip():
         raise ValueError(f"{model!r} must be a model or NAME=MODEL")
     return ServedName(name.strip(), rest.strip())
+
+
+def _own_name(model: str) -> str:
+    folder = Path(model)
+    return folder.resolve().name if folder.is_dir() else model

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-__all__ = ["Problem", "as_body"]
+__all__ = ["Problem", "as_body", "shown"]
 
 # What each dialect calls a kind of error.
 _TYPES = {
@@ -64,6 +65,20 @@ class Problem(Exception):  # noqa: N818 -- what a client gets, not what went wro
         if self.close:
             headers["Connection"] = "close"
         return headers
+
+
+def shown(value: object) -> str:
+    """What stands for a value of a body in a message: a text may be long, and is not repeated.
+
+    Example:
+        >>> shown(-1), shown(True), shown("who was it?"), shown(["a"])
+        ('-1', 'true', 'a string', 'an array')
+    """
+    if value is None or isinstance(value, (bool, int, float)):
+        return f"{json.dumps(value):.40}"
+    if isinstance(value, str):
+        return "a string"
+    return "an array" if isinstance(value, list) else "an object"
 
 
 def as_body(problem: Problem, *, tei: bool = False) -> dict[str, Any]:

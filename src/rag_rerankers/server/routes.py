@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter
-from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import Response
 
 from rag_rerankers import __version__
 from rag_rerankers.server import explained, schemas
-from rag_rerankers.server.answers import Answer, refusal
+from rag_rerankers.server.answers import Answer, say_as_tei
 from rag_rerankers.server.bodies import read_json
 from rag_rerankers.server.dialects import cohere, native, score, tei
 from rag_rerankers.server.dialects.job import Job, checked
@@ -45,11 +44,9 @@ def make_router(service: Service) -> APIRouter:
                 "Cohere, texts to be answered as by text-embeddings-inference",
             )
         if "texts" in body:
-            try:
-                job, as_list = tei.parse(body)
-                [outcome] = await service.rank([job], request)
-            except Problem as problem:
-                return refusal(problem, tei=True)
+            say_as_tei(request)
+            job, as_list = tei.parse(body)
+            [outcome] = await service.rank([job], request)
             return Answer(as_list(outcome))
         job, as_results = cohere.parse(body)
         [outcome] = await service.rank([job], request)
@@ -69,7 +66,7 @@ def make_router(service: Service) -> APIRouter:
 
     async def scores(request: Request) -> Response:
         """Score pairs of texts, as vLLM does: in their order, not sorted."""
-        jobs, _, as_data = score.parse(await body_from(request))
+        jobs, as_data = score.parse(await body_from(request))
         return Answer(as_data(await service.rank(jobs, request)))
 
     for path in ("/score", "/v1/score"):
@@ -112,8 +109,8 @@ def make_router(service: Service) -> APIRouter:
         if not model.explains:
             raise Problem(
                 400,
-                f"{model.name!r} is a {model.kind} model: only late-interaction models compare "
-                "the tokens of query and text one by one",
+                f"{model.name!r} ({model.kind}) cannot be explained: only late-interaction models "
+                "compare the tokens of query and text one by one",
             )
         explanation, model = await service.run(
             lambda reranker: reranker.explain(job.query, job.texts[0]), job, request
@@ -171,12 +168,9 @@ def make_router(service: Service) -> APIRouter:
     )
     async def ready() -> Response:
         """Whether all models are loaded and requests are let in."""
-        if service.ready:
-            return Answer({"status": "ready", "version": __version__})
-        if service.gate.closed:
-            raise Problem(503, "the server is stopping", retry_after=5)
-        service.models.find(None)  # says what the first is waiting for
-        raise Problem(503, "models are being loaded", retry_after=5)
+        service.gate.check_open()
+        service.models.check()
+        return Answer({"status": "ready", "version": __version__})
 
     @router.get(
         "/metrics",
@@ -190,13 +184,14 @@ def make_router(service: Service) -> APIRouter:
     async def metrics() -> Response:
         """What the server has counted, for Prometheus."""
         service.metrics.ready.set(service.ready)
-        return Response(service.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        content_type = {"Content-Type": service.metrics.CONTENT_TYPE}
+        return Response(service.metrics.text(), headers=content_type)
 
     @router.get(
         "/info",
         tags=["server"],
         response_model=None,
-        responses={200: {"model": schemas.TeiInfo}} | {code: ERRORS[code] for code in (401, 503)},
+        responses={200: {"model": schemas.TeiInfo}, 401: ERRORS[401], 503: ERRORS[503]},
     )
     async def info() -> Response:
         """The default model, as text-embeddings-inference tells of its own."""

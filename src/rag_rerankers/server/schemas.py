@@ -31,6 +31,8 @@ Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Relevance = Annotated[float, Field(ge=0.0, le=1.0)]
 # Some clients write a boolean as a string.
 Flag = Annotated[bool | None, Field(strict=False)]
+# Of a long list of wrong items one is enough to be told of: naming all takes minutes.
+Texts = Annotated[list[str], Field(fail_fast=True)]
 Model = Annotated[
     str | None,
     Field(description="Its name here; the first that is served if there is none."),
@@ -55,12 +57,12 @@ class RerankBody(_Body):
 
     query: str | TextObject
     documents: list[str | dict[str, Any]] = Field(
-        description="Strings, or objects with a `text` or with the `rank_fields`."
+        fail_fast=True, description="Strings, or objects with a `text` or with the `rank_fields`."
     )
     model: Model = None
     top_n: Count | None = Field(None, description="Keep this many; 0 or null keeps all.")
     return_documents: Flag = None
-    rank_fields: list[str] | None = Field(
+    rank_fields: Texts | None = Field(
         None, description="Fields of objects that are read, in this order."
     )
     raw_scores: Flag = Field(
@@ -111,10 +113,11 @@ class TeiBody(_Body):
     """text-embeddings-inference."""
 
     query: str
-    texts: list[str]
+    texts: Texts
     model: Model = None
     raw_scores: Flag = None
     return_text: Flag = None
+    top_n: Count | None = Field(None, description="Keep this many; 0 or null keeps all.")
     truncate: Flag = Field(
         None, description="Texts that are too long are always cut, as with --auto-truncate."
     )
@@ -132,13 +135,13 @@ class TeiHit(BaseModel):
 class ScoreBody(_Body):
     """vLLM's score: one text with each of many, or as many with as many."""
 
-    text_1: str | list[str] | None = None
-    text_2: str | list[str] | None = None
-    data_1: str | list[str] | None = None
-    data_2: str | list[str] | None = None
-    queries: str | list[str] | None = None
-    documents: str | list[str] | None = None
-    items: str | list[str] | None = None
+    text_1: str | Texts | None = None
+    text_2: str | Texts | None = None
+    data_1: str | Texts | None = None
+    data_2: str | Texts | None = None
+    queries: str | Texts | None = None
+    documents: str | Texts | None = None
+    items: str | Texts | None = None
     model: Model = None
     use_activation: Flag = None
 
@@ -166,7 +169,7 @@ class RankBody(_Body):
     """The project's own dialect: ``Reranker.rank``."""
 
     query: str
-    texts: list[str]
+    texts: Texts
     model: Model = None
     top_n: Count | None = None
     threshold: Relevance | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,10 +20,12 @@ from rag_rerankers.server.models import ServedModel, ServedModels
 from rag_rerankers.server.problems import Problem
 from rag_rerankers.server.settings import ServerSettings
 from rag_rerankers.server.sizes import estimated_tokens
-from rag_rerankers.server.work import ClientGoneError, Done, do
+from rag_rerankers.server.work import Done, do
 from rag_rerankers.types import RankedDocument
 
 __all__ = ["DEADLINE_HEADER", "Service"]
+
+logger = logging.getLogger("rag_rerankers.server")
 
 Result = TypeVar("Result")
 
@@ -119,7 +122,7 @@ class Service:
         note.update(model=model.name, texts=sum(len(job.texts) for job in jobs))
         seconds = _deadline(request, self.settings.timeout)
         tokens = _tokens(jobs, model)
-        with self._inside(tokens), _saying_what_went_wrong():
+        with self._inside(tokens), _saying_what_went_wrong(request):
             result, done = await do(
                 lambda: work(reranker), request, model=model.name, seconds=seconds
             )
@@ -142,9 +145,6 @@ class Service:
         except Problem as problem:
             if problem.status == 504:
                 self.metrics.late.inc()
-            raise
-        except ClientGoneError:
-            self.metrics.gone.inc()
             raise
         finally:
             entrance.__exit__(None, None, None)
@@ -191,15 +191,16 @@ def _deadline(request: Request, most: float) -> float:
 
 
 @contextlib.contextmanager
-def _saying_what_went_wrong() -> Iterator[None]:
+def _saying_what_went_wrong(request: Request) -> Iterator[None]:
     try:
         yield
     except MemoryError:
         raise Problem(
             413, "the model's memory does not hold one of the texts: send shorter ones"
         ) from None
-    except (RerankError, ValueError, TypeError) as error:
-        # The model's own words: they name what is wrong with the input, or with its scores.
-        if isinstance(error, RerankError):
-            raise Problem(500, f"{type(error).__name__}: {error}") from error
-        raise Problem(422, str(error)) from error
+    except RerankError as error:
+        logger.exception(
+            "ranking failed", extra={"request_id": request.scope["state"]["request_id"]}
+        )
+        # The project's own words, for the client alone.
+        raise Problem(500, f"{type(error).__name__}: {error}") from None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import math
+import signal
 import socket
 import warnings
 from collections.abc import Callable
@@ -25,6 +27,7 @@ logger = logging.getLogger("rag_rerankers.server")
 
 _HEADER_SECONDS = 15.0
 _KEEP_ALIVE = 75
+_LAST_SECONDS = 5
 
 
 def serve(
@@ -56,7 +59,7 @@ def serve(
 
     def stop(error: BaseException) -> None:
         failures.append(error)
-        server.should_exit = True
+        app.state.service.gate.close()
 
     app = create_app(
         settings,
@@ -71,6 +74,8 @@ def serve(
         log_config=None,
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE,
+        # By then all rankings are done: this is for bodies that still come, and slow readers.
+        timeout_graceful_shutdown=math.ceil(settings.body_timeout) + _LAST_SECONDS,
     )
     with _listen(host, port) as listener:
         server = _Server(config, app.state.service.gate)
@@ -86,18 +91,23 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, gate: Gate) -> None:
         super().__init__(config)
         self._gate = gate
+        self._signal: int | None = None
+        self._left: int | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal: the first lets those inside finish, the second does not."""
-        if self._gate.closed:
-            super().handle_exit(sig, frame)
-            self.force_exit = True
-            return
-        logger.info("stopping", extra={"signal": sig, "requests": self._gate.requests})
+        if self._signal is not None:
+            signal.signal(sig, signal.SIG_DFL)
+            signal.raise_signal(sig)
+        # No more than this: the signal may have come in the middle of a line of the log.
+        self._signal, self._left = sig, self._gate.requests
         self._gate.close()
 
     async def on_tick(self, counter: int) -> bool:
         """Every tenth of a second: whether it is time to end."""
+        if self._left is not None:
+            logger.info("stopping", extra={"signal": self._signal, "requests": self._left})
+            self._left = None
         # The listener stays open until then: who comes late gets a proper refusal.
         if self._gate.closed and not self._gate.requests:
             self.should_exit = True

@@ -52,8 +52,9 @@ class ServerSettings:
     playground: bool = True
 
     def __post_init__(self) -> None:
-        if isinstance(self.models, str) or not self.models:
-            raise ValueError(f"models must be a list of at least one model, not {self.models!r}")
+        models: object = self.models
+        if isinstance(models, str) or not models:
+            raise ValueError(f"models must be a list of at least one model, not {models!r}")
         object.__setattr__(self, "models", tuple(self.models))
         seen: set[str] = set()
         for served in self.served():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from rag_rerankers.server.dialects.job import Job, Outcome, checked
-from rag_rerankers.server.problems import Problem
+from rag_rerankers.server.problems import Problem, shown
 from rag_rerankers.server.schemas import RerankBody
 
 __all__ = ["parse"]
@@ -82,7 +83,7 @@ def _text(number: int, document: str | Mapping[str, Any], fields: Sequence[str] 
     raise Problem(
         422,
         f"documents.{number}: an object needs a string `text`, or `rank_fields` must name the "
-        f"fields to read; it has {', '.join(map(repr, list(document)[:10])) or 'nothing'}",
+        f"fields to read; it has {_names(document) or 'nothing'}",
     )
 
 
@@ -92,12 +93,18 @@ def _joined(number: int, document: Mapping[str, Any], fields: Sequence[str]) -> 
     for name in fields:
         value = document.get(name)
         if isinstance(value, (dict, list)):
-            raise Problem(422, f"documents.{number}.{name}: a field that is read must be a string")
+            raise Problem(
+                422,
+                f"documents.{number}: the field {name!r:.40} must be a string to be read, "
+                f"not {shown(value)}",
+            )
         if value is not None:
             lines.append(f"{name}: {value}")
     if not lines:
         raise Problem(
-            422, f"documents.{number}: none of the rank_fields {', '.join(map(repr, fields))}"
+            422,
+            f"documents.{number}: has none of the rank_fields {_names(fields)}, "
+            f"but {_names(document) or 'nothing'}",
         )
     return "\n".join(lines)
 
@@ -107,7 +114,12 @@ def _parts(content: object) -> list[str] | None:
     if not isinstance(content, list) or not content:
         return None
     texts = [part.get("text") if isinstance(part, dict) else None for part in content]
-    return [text for text in texts if isinstance(text, str)] if all(texts) else None
+    strings = [text for text in texts if isinstance(text, str)]
+    return strings if len(strings) == len(texts) else None
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"{name!r:.40}" for name in islice(names, 10))
 
 
 def _echo(asked: RerankBody, body: Mapping[str, Any]) -> Callable[[int], Any]:

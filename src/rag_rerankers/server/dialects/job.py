@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from rag_rerankers.server.problems import Problem
+from rag_rerankers.server.problems import Problem, shown
 from rag_rerankers.types import RankedDocument
 
 __all__ = ["Job", "Outcome", "checked"]
@@ -31,7 +31,7 @@ class Job:
         warnings: What of the request is not done; for the answer.
     """
 
-    query: str
+    query: str = field(repr=False)
     texts: Sequence[str] = field(repr=False)
     model: str | None = None
     top_n: int | None = None
@@ -69,7 +69,7 @@ class Outcome:
         if not self.cut:
             return ()
         limit = "" if self.max_length is None else f" {self.max_length} tokens that"
-        return (f"{self.cut} texts were cut to the{limit or ' length that'} the model reads",)
+        return (f"texts that were cut to the{limit or ' length that'} the model reads: {self.cut}",)
 
 
 def checked(kind: type[Body], body: object) -> Body:
@@ -82,12 +82,18 @@ def checked(kind: type[Body], body: object) -> Body:
         return kind.model_validate(body)
     except ValidationError as error:
         fields = [
-            {"loc": ["body", *found["loc"]], "msg": found["msg"], "type": found["type"]}
-            for found in error.errors(include_url=False, include_context=False, include_input=False)
+            {"loc": ["body", *found["loc"]], "msg": _said(found), "type": found["type"]}
+            for found in error.errors(include_url=False, include_context=False)
         ]
-        shown = "; ".join(
+        message = "; ".join(
             f"{'.'.join(map(str, one['loc'][1:])) or 'body'}: {one['msg']}"
             for one in fields[:_SHOWN]
         )
         more = f" (and {len(fields) - _SHOWN} more)" if len(fields) > _SHOWN else ""
-        raise Problem(422, shown + more, fields=fields[:100]) from None
+        raise Problem(422, message + more, fields=fields[:100]) from None
+
+
+def _said(found: Mapping[str, Any]) -> str:
+    said: str = found["msg"]
+    # What has a missing field is the whole body.
+    return said if found["type"] == "missing" else f"{said}, not {shown(found['input'])}"

@@ -21,12 +21,8 @@ _PAIRS = (
 
 def parse(
     body: Mapping[str, Any],
-) -> tuple[list[Job], list[list[int]], Callable[[list[Outcome]], dict[str, Any]]]:
-    """What is asked for: one ranking for each different query.
-
-    Returns:
-        The jobs; for each of them, which pairs its texts are; and what makes the answer of their
-        outcomes.
+) -> tuple[list[Job], Callable[[list[Outcome]], dict[str, Any]]]:
+    """What is asked for, one ranking for each different query, and what makes the answer.
 
     Raises:
         Problem: 422, the body is not as the dialect has it.
@@ -40,12 +36,11 @@ def parse(
         Job(query=query, texts=[texts[place] for place in own], model=asked.model)
         for query, own in places.items()
     ]
-    own_places = list(places.values())
     raw = asked.use_activation is False
 
     def render(outcomes: list[Outcome]) -> dict[str, Any]:
         scores = [0.0] * len(texts)
-        for outcome, own in zip(outcomes, own_places, strict=True):
+        for outcome, own in zip(outcomes, places.values(), strict=True):
             for hit in outcome.hits:
                 scores[own[hit.index]] = hit.score if raw else hit.relevance
         tokens = sum(outcome.tokens for outcome in outcomes)
@@ -65,7 +60,7 @@ def parse(
             },
         }
 
-    return jobs, own_places, render
+    return jobs, render
 
 
 def _pairs(asked: ScoreBody) -> tuple[list[str], list[str]]:
@@ -75,13 +70,11 @@ def _pairs(asked: ScoreBody) -> tuple[list[str], list[str]]:
             continue
         queries = [left] if isinstance(left, str) else left
         texts = [right] if isinstance(right, str) else right
-        if len(queries) == 1:
-            queries = queries * len(texts)
-        if len(queries) != len(texts) or not texts:
+        if not texts or len(queries) not in (1, len(texts)):
             raise Problem(
                 422,
                 f"{first} has {len(queries)} texts and {second} has {len(texts)}: there must be "
                 "one with any number, or as many of both",
             )
-        return queries, texts
+        return queries if len(queries) == len(texts) else queries * len(texts), texts
     raise Problem(422, "text_1 and text_2 are needed (or queries and documents)")

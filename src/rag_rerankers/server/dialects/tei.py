@@ -31,4 +31,6 @@ def parse(body: Mapping[str, Any]) -> tuple[Job, Callable[[Outcome], list[dict[s
             results.append(result)
         return results
 
-    return Job(query=asked.query, texts=asked.texts, model=asked.model), render
+    # Not TEI's own, but some of its clients send it, and mean it.
+    top_n = asked.top_n or None
+    return Job(query=asked.query, texts=asked.texts, model=asked.model, top_n=top_n), render

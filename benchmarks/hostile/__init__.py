@@ -1,0 +1,1 @@
+"""Hostile input: what a server must survive, and how to see that it did."""
