@@ -1,6 +1,6 @@
 """A collection scored on a local Ray with two workers, one of which is killed midway.
 
-    python -m benchmarks.ray_load [--rows 20000] [--model minilm-maxsim] [--words 40] [--kill driver]
+    python -m benchmarks.ray_load [--rows 20000] [--model minilm-maxsim] [--kill worker|driver]
 
 Passages are those of a data set, or are cut from Python's documentation. What must come out: every
 row, once, with the score that it has in one process. The result goes to ``benchmarks/ray.json``.

@@ -9,6 +9,7 @@ import socket
 import time
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.local_ray import local_ray, needs_ray
@@ -23,7 +24,6 @@ def test_scaling_is_what_ray_serve_is_told():
         "ray_actor_options": {"num_cpus": 2, "num_gpus": 0},
         "max_ongoing_requests": 64,
         "max_queued_requests": 7,
-        "max_constructor_retry_count": 2,
         "graceful_shutdown_timeout_s": 30,
         "health_check_period_s": 10,
         "health_check_timeout_s": 30,
@@ -96,7 +96,7 @@ def ask(port: int, *, key: str = "Bearer k") -> dict:
 @pytest.mark.enable_socket
 def test_requests_go_to_all_replicas_as_they_are(served, port):
     told = [ask(port) for _ in range(40)]
-    assert {one["pid"] for one in told} == {int(name) for name in os.listdir(served)}
+    assert {one["pid"] for one in told} == {int(path.name) for path in Path(served).iterdir()}
     assert len({one["pid"] for one in told}) == 2
     assert told[0]["asked"] == {"query": "q", "texts": ["a"]}
     assert (told[0]["key"], told[0]["model"]) == ("Bearer k", "tiny")

@@ -98,8 +98,7 @@ def compute(chunks: Sequence[Chunk], assignment: Assignment, workers: Workers) -
             ),
             num_cpus=workers.cpus,
             num_gpus=workers.gpus,
-            max_restarts=_RESTARTS,
-            max_task_retries=_RETRIES,
+            ray_remote_args_fn=_fault_tolerance,
         )
         try:
             for row in dataset.iter_rows():
@@ -108,6 +107,11 @@ def compute(chunks: Sequence[Chunk], assignment: Assignment, workers: Workers) -
             raise RerankError(
                 f"Ray gave the run up: {error}. Parts that are done stay: run it again to go on"
             ) from error
+
+
+def _fault_tolerance() -> dict[str, Any]:
+    """What an actor is started with besides; Ray's own defaults try for ever."""
+    return {"max_restarts": _RESTARTS, "max_task_retries": _RETRIES}
 
 
 def _done(row: dict[str, Any]) -> Done:

@@ -95,8 +95,6 @@ class Scaling:
             "ray_actor_options": {"num_cpus": self.cpus, "num_gpus": self.gpus},
             "max_ongoing_requests": self.max_requests,
             "max_queued_requests": -1 if self.max_waiting is None else self.max_waiting,
-            # A model that is not there will not come by waiting.
-            "max_constructor_retry_count": 2,
             "graceful_shutdown_timeout_s": self.stop_seconds,
             "health_check_period_s": 10,
             "health_check_timeout_s": 30,
