@@ -216,8 +216,8 @@ async def _wait_until_ready(app: App, limit: float) -> None:
     """Ray must not send requests to a replica that still loads its models."""
     waited = 0.0
     while (status := await _status(app, _READY)) != 200:
-        if waited >= limit:
-            raise RuntimeError(f"{_READY} still answers {status} after {limit:g} seconds")
+        if status != 503 or waited >= limit:
+            raise RuntimeError(f"{_READY} answers {status} after {waited:.0f} seconds")
         await asyncio.sleep(0.1)
         waited += 0.1
 
@@ -225,8 +225,14 @@ async def _wait_until_ready(app: App, limit: float) -> None:
 async def _status(app: App, path: str) -> int:
     """Ask the app itself, without a socket."""
     statuses: list[int] = []
+    asked = False
 
     async def receive() -> dict[str, Any]:
+        nonlocal asked
+        if asked:
+            # Nobody hangs up; an app that waits for it is cancelled when it has answered.
+            await asyncio.Event().wait()
+        asked = True
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(message: dict[str, Any]) -> None:
