@@ -10,6 +10,7 @@ from tests.distributed.scorers import Length
 
 import rag_rerankers
 from rag_rerankers import ModelLoadError, ModelOptions, RerankError
+from rag_rerankers.distributed.attempts import MOST, Attempts
 from rag_rerankers.distributed.chunks import Chunk, cut, read_input
 from rag_rerankers.distributed.models import model_of
 from rag_rerankers.distributed.pairs import PairColumns, PairTask
@@ -32,6 +33,7 @@ def assignment(pairs, tmp_path):
             "task": pickle.dumps(task),
             "source": place(pairs),
             "parts": Parts(place(tmp_path / "out"), "d" * 64),
+            "attempts": Attempts(place(tmp_path / "out"), "run"),
             "cpus": 1,
             "version": rag_rerankers.__version__,
             **changed,
@@ -111,3 +113,21 @@ def test_an_error_that_does_not_travel_is_told_in_words(assignment, pairs, monke
     error = failure(assignment(), pairs)
     assert type(error) is RerankError
     assert str(error) == "UnpicklableError: this and that"
+
+
+def test_a_chunk_that_was_begun_too_often_ends_the_run_and_is_named(assignment, pairs, tmp_path):
+    chunk = Chunk(3, str(pairs / "a.parquet"), 20, 10)
+    attempts = Attempts(place(tmp_path / "out"), "run")
+    for _ in range(MOST - 1):
+        attempts.begin(chunk)  # and the worker died
+    (row,) = Worker(assignment())(batch(chunk)).to_pylist()
+    assert row["failure"] == b"", "it is done at the last attempt, and forgotten"
+    (tmp_path / "out" / "part-000003.parquet").unlink()
+    for _ in range(MOST):
+        attempts.begin(chunk)
+    (row,) = Worker(assignment())(batch(chunk)).to_pylist()
+    with pytest.raises(RerankError, match=r"rows 20 to 29 of .*a\.parquet ended 5 workers"):
+        raise pickle.loads(row["failure"])
+    later = assignment(attempts=Attempts(place(tmp_path / "out"), "another run"))
+    (row,) = Worker(later)(batch(chunk)).to_pylist()
+    assert row["failure"] == b""

@@ -19,11 +19,6 @@ __all__ = ["Done", "Workers", "compute"]
 
 logger = logging.getLogger(__name__)
 
-# A chunk whose worker dies (killed, out of memory, its machine gone) is given out again so often;
-# the last time it is likely the chunk that kills.
-_RETRIES = 5
-# And a worker is started again so often: more than machines go in a long run, but not for ever.
-_RESTARTS = 100
 # Blocks of Ray Data, each at least one chunk: more would only cost the driver's memory.
 _BLOCKS = 20_000
 
@@ -98,7 +93,6 @@ def compute(chunks: Sequence[Chunk], assignment: Assignment, workers: Workers) -
             ),
             num_cpus=workers.cpus,
             num_gpus=workers.gpus,
-            ray_remote_args_fn=_fault_tolerance,
         )
         try:
             for row in dataset.iter_rows():
@@ -107,11 +101,6 @@ def compute(chunks: Sequence[Chunk], assignment: Assignment, workers: Workers) -
             raise RerankError(
                 f"Ray gave the run up: {error}. Parts that are done stay: run it again to go on"
             ) from error
-
-
-def _fault_tolerance() -> dict[str, Any]:
-    """What an actor is started with besides; Ray's own defaults try for ever."""
-    return {"max_restarts": _RESTARTS, "max_task_retries": _RETRIES}
 
 
 def _done(row: dict[str, Any]) -> Done:
@@ -132,6 +121,8 @@ def _connected(workers: Workers) -> Iterator[None]:
     mine = not ray.is_initialized()
     if mine:
         ray.init(address=workers.address, include_dashboard=False, logging_level=logging.WARNING)
+        # What it says of every run: the plan, and that there are no progress bars.
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
     elif workers.address is not None:
         raise ValueError(
             f"this process is connected to a Ray cluster: address={workers.address!r} would be "

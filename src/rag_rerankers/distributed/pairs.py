@@ -180,26 +180,23 @@ class PairScorer:
         import pyarrow as pa
 
         columns = (
-            (self._columns.score, pa.float64(), lambda cell: getattr(cell, "score", None)),
-            (self._columns.relevance, pa.float64(), lambda cell: getattr(cell, "relevance", None)),
-            (self._columns.error, pa.string(), lambda cell: getattr(cell, "message", None)),
+            (self._columns.score, pa.float64(), "score"),
+            (self._columns.relevance, pa.float64(), "relevance"),
+            (self._columns.error, pa.string(), "message"),
         )
         for name, kind, part in columns:
+            column: list[Any] = [
+                [getattr(one, part, None) for one in cell]
+                if isinstance(cell, list)
+                else getattr(cell, part, None)
+                for cell in cells
+            ]
             if lists:
                 kind = pa.list_(kind)
-                column = [
-                    [part(one) for one in cell] if isinstance(cell, list) else _alone(part(cell))
-                    for cell in cells
-                ]
-            else:
-                column = [part(cell) for cell in cells]
+                # A row without a list of texts has no scores, and one error.
+                column = [[cell] if isinstance(cell, str) else cell for cell in column]
             table = table.append_column(name, pa.array(column, kind))
         return table
-
-
-def _alone(part: Any) -> list[Any] | None:
-    """What a row without a list of texts has: no scores, and one error."""
-    return None if part is None else [part]
 
 
 def _all_or_none(

@@ -16,9 +16,9 @@ from rag_rerankers.distributed.report import Tally
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Parts"]
+__all__ = ["UNFINISHED", "Parts"]
 
-_UNFINISHED = "_unfinished"
+UNFINISHED = "_unfinished"
 _KEY = b"rag_rerankers"
 _THREADS = 16
 
@@ -49,8 +49,8 @@ class Parts:
         about = json.dumps({"digest": self.digest, "tally": asdict(tally)}).encode()
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), _KEY: about})
         files = self.folder.files
-        files.create_dir(self.folder.inside(_UNFINISHED), recursive=True)
-        unfinished = self.folder.inside(_UNFINISHED, f"{chunk.number}.{uuid4().hex}")
+        files.create_dir(self.folder.inside(UNFINISHED), recursive=True)
+        unfinished = self.folder.inside(UNFINISHED, f"{chunk.number}.{uuid4().hex}")
         try:
             with files.open_output_stream(unfinished) as out:
                 parquet.write_table(table, out, compression="zstd")
@@ -94,7 +94,7 @@ class Parts:
         """Remove what killed workers left; not while others may be writing."""
         from pyarrow import fs
 
-        path = self.folder.inside(_UNFINISHED)
+        path = self.folder.inside(UNFINISHED)
         if self.folder.files.get_file_info(path).type != fs.FileType.NotFound:
             self.folder.files.delete_dir(path)
 

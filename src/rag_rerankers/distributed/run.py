@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import rag_rerankers
+from rag_rerankers.distributed.attempts import Attempts
 from rag_rerankers.distributed.chunks import Input, cut, read_input
 from rag_rerankers.distributed.cluster import Workers, compute
 from rag_rerankers.distributed.libraries import FEATURE, needed
@@ -111,7 +113,13 @@ def run(
         # Ray's pickle also takes what a script or a notebook defines.
         pickled: bytes = needed("ray.cloudpickle", FEATURE).dumps(task)
         assignment = Assignment(
-            pickled, source.places[0], parts, workers.cpus, rag_rerankers.__version__, retry_failed
+            task=pickled,
+            source=source.places[0],
+            parts=parts,
+            attempts=Attempts(output, uuid4().hex),
+            cpus=workers.cpus,
+            version=rag_rerankers.__version__,
+            again=retry_failed,
         )
         waiting = {chunk.number for chunk in missing}
         for number, tally in compute(missing, assignment, workers):

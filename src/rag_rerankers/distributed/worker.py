@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import rag_rerankers
+from rag_rerankers.distributed.attempts import Attempts
 from rag_rerankers.distributed.chunks import Chunk, RowReader
 from rag_rerankers.distributed.parts import Parts
 from rag_rerankers.distributed.places import Place
@@ -28,10 +29,13 @@ __all__ = ["Assignment", "Task", "Worker"]
 logger = logging.getLogger(__name__)
 
 
+Work = Callable[["pa.Table"], "tuple[pa.Table, Tally]"]
+
+
 class Task(Protocol):
     """What is done with each table."""
 
-    def load(self) -> Callable[[pa.Table], tuple[pa.Table, Tally]]:
+    def load(self) -> Work:
         """Load the model, once for each worker."""
         ...
 
@@ -45,6 +49,7 @@ class Assignment:
             model that is not there, is found by the worker, and not by Ray.
         source: The input's file system.
         parts: Where results go.
+        attempts: Counts them.
         cpus: Cores that are its own.
         version: Of the package that drives the run.
         again: Whether parts in which a text failed are to be made again.
@@ -53,6 +58,7 @@ class Assignment:
     task: bytes
     source: Place
     parts: Parts
+    attempts: Attempts
     cpus: float
     version: str
     again: bool = False
@@ -61,21 +67,17 @@ class Assignment:
 class Worker:
     """Makes parts. What is wrong with the whole run it returns, so that the run ends with it.
 
-    An exception would come back wrapped by Ray, and one from here would start the actor again.
+    An exception would come back wrapped by Ray. Nor is anything loaded before the first chunk: Ray
+    would start a worker again and again that is killed, for want of memory, while it loads.
     """
 
     def __init__(self, assignment: Assignment) -> None:
-        self._parts = assignment.parts
-        self._again = assignment.again
+        self._assignment = assignment
         self._reader = RowReader(assignment.source)
-        self._failure: Exception | None = None
-        try:
-            self._work = self._load(assignment)
-        except Exception as error:
-            logger.exception("this worker cannot load its model")
-            self._failure = error
+        self._work: Work | None = None
 
-    def _load(self, assignment: Assignment) -> Callable[[pa.Table], tuple[pa.Table, Tally]]:
+    def _load(self) -> Work:
+        assignment = self._assignment
         if assignment.version != rag_rerankers.__version__:
             raise RerankError(
                 f"a worker has rag-rerankers {rag_rerankers.__version__}, and the program that "
@@ -106,14 +108,19 @@ class Worker:
         return {**told, **asdict(tally)}
 
     def _part(self, chunk: Chunk) -> Tally:
-        if self._failure is not None:
-            raise self._failure
+        told = self._assignment
         # Ray repeats a task whose worker died, also when it died behind the last line of it.
-        done = self._parts.tally(chunk)
-        if done is not None and not (self._again and done.failed):
+        done = told.parts.tally(chunk)
+        if done is not None and not (told.again and done.failed):
             return done
-        table, tally = self._work(self._reader.read(chunk))
-        self._parts.write(chunk, table, tally)
+        told.attempts.begin(chunk)
+        try:
+            if self._work is None:
+                self._work = self._load()
+            table, tally = self._work(self._reader.read(chunk))
+            told.parts.write(chunk, table, tally)
+        finally:
+            told.attempts.end(chunk)
         return tally
 
 

@@ -125,10 +125,7 @@ def build(
     # A function, and not an app: Ray calls it in each replica, so that nothing is loaded here.
     def app() -> App:
         _use_threads(cores)
-        make = create_app
-        if make is None:
-            from rag_rerankers.server import create_app as make
-        made: App = make(settings)
+        made: App = (create_app or _own_app())(settings)
         return made
 
     class Replica:
@@ -189,6 +186,12 @@ def deploy(
     finally:
         if mine:
             ray.shutdown()
+
+
+def _own_app() -> Callable[[ServerSettings], Any]:
+    from rag_rerankers.server import create_app
+
+    return create_app
 
 
 def _wait_for_a_signal() -> None:
