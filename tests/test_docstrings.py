@@ -16,6 +16,7 @@ MODULES = [
 ]
 WITH_EXAMPLES = {
     "rag_rerankers.batching",
+    "rag_rerankers.distributed.outcomes",
     "rag_rerankers.evaluation.bm25",
     "rag_rerankers.evaluation.cells",
     "rag_rerankers.evaluation.collection",
