@@ -13,7 +13,7 @@ from tests.browser import BROWSER
 from tests.server.playground.driving import RANKED, fill, opened, order, rank
 from tests.server.playground.served import Held, Overlap, playground, served
 
-from rag_rerankers import Reranker
+from rag_rerankers import Reranker, ScoreError
 
 pytestmark = [
     pytest.mark.enable_socket,
@@ -86,9 +86,6 @@ def test_what_the_server_says_is_shown(browser):
         def score(self, query, texts):
             return [float("nan")] * len(texts)
 
-        def explain(self, query, text):
-            raise ValueError("not today <b>")
-
     with opened(browser, playground(load=lambda _: Reranker(Broken()))) as page:
         fill(page)
         page.press("Control+Enter")
@@ -101,14 +98,14 @@ def test_what_the_server_says_is_shown(browser):
 def test_an_explanation_that_fails_leaves_the_text(browser):
     class Dumb(Overlap):
         def explain(self, query, text):
-            raise ValueError("not today <b>")
+            raise ScoreError("not today <b>")
 
     with opened(browser, playground(load=lambda _: Reranker(Dumb()))) as page:
         fill(page)
         rank(page)
         page.click("#after li:first-child button")
         page.until("!document.getElementById('passage-problem').hidden")
-        assert page.text("#passage-problem") == "not today <b>"
+        assert page.text("#passage-problem") == "ScoreError: not today <b>"
         assert page.text("#passage blockquote") == "a blue fish swims"
 
 
