@@ -177,7 +177,8 @@ def deploy(
     """
     ray, serve = needed("ray", FEATURE), needed("ray.serve", FEATURE)
     if loopback_only:
-        create_app = functools.partial(create_app or _own_app(), loopback_only=True)
+        make: Callable[..., Any] = create_app or _own_app()
+        create_app = functools.partial(make, loopback_only=True)
     mine = not ray.is_initialized()
     if mine:
         ray.init(address=address, include_dashboard=False, logging_level=logging.WARNING)
