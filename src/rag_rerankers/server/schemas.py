@@ -297,6 +297,9 @@ class Health(BaseModel):
 class TeiInfo(BaseModel):
     """What clients of text-embeddings-inference look at before they send texts."""
 
+    # Pydantic before 2.10 warns of names that begin like its own.
+    model_config = ConfigDict(protected_namespaces=())
+
     model_id: str
     model_type: dict[str, Any]
     max_input_length: int
