@@ -41,6 +41,7 @@ class Run:
     Attributes:
         complaints: What was wrong, so far.
         outcomes: How often each kind ended how.
+        slowest: Seconds of the slowest of each kind.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Run:
     ) -> None:
         self.complaints: list[str] = []
         self.outcomes: Counter[tuple[str, str]] = Counter()
-        self.slowest = 0.0
+        self.slowest: dict[str, float] = {}
         self._address = address
         self._seed, self._key = seed, key
         self._patience, self._drip = patience, drip
@@ -118,7 +119,7 @@ class Run:
             wrong, end, seconds = f"an answer that cannot be read: {error!r}", "unreadable", 0.0
         with self._lock:
             self.outcomes[one.kind, end] += 1
-            self.slowest = max(self.slowest, seconds)
+            self.slowest[one.kind] = max(self.slowest.get(one.kind, 0.0), seconds)
             if wrong:
                 sent = b"".join(one.parts)
                 self.complaints.append(f"{one.kind}: {wrong}\n    sent: {sent[:400]!r}")
@@ -146,12 +147,11 @@ def main() -> None:
     run.attack(asked.bodies, asked.connections)
     for kind in sorted({kind for kind, _ in run.outcomes}):
         ends = {end: n for (name, end), n in sorted(run.outcomes.items()) if name == kind}
-        print(f"{kind:22}", ", ".join(f"{end}: {n}" for end, n in ends.items()))
+        told = ", ".join(f"{end}: {n}" for end, n in ends.items())
+        print(f"{kind:20} {run.slowest[kind]:5.1f} s  {told}")
     total = sum(run.outcomes.values())
-    print(
-        f"{total} attacks in {time.monotonic() - start:.0f} s, the slowest answer after "
-        f"{run.slowest:.1f} s, {len(run.complaints)} complaints"
-    )
+    seconds = time.monotonic() - start
+    print(f"{total} attacks in {seconds:.0f} s, {len(run.complaints)} complaints")
     for text in run.complaints[:_SHOWN]:
         print("-", text)
     sys.exit(bool(run.complaints))
