@@ -17,7 +17,7 @@ from rag_rerankers import Reranker, check_cancelled
 from rag_rerankers.metering import count
 from rag_rerankers.server import ServerSettings, create_app
 
-__all__ = ["Exchange", "Held", "Overlap", "ask", "lines", "post", "serving"]
+__all__ = ["Exchange", "Held", "Overlap", "ask", "client_of", "lines", "post", "serving", "started"]
 
 KEY = "a key of the tests"
 
@@ -97,10 +97,32 @@ async def serving(
     async with app.router.lifespan_context(app):
         while ready and not app.state.service.ready:
             await asyncio.sleep(0)
-        transport = httpx.ASGITransport(app=app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            client.app = app  # type: ignore[attr-defined]
+        async with client_of(app) as client:
             yield client
+
+
+def started(settings: ServerSettings, **options: Any) -> FastAPI:
+    """An app whose models are loaded; for many tests, as making one takes a while."""
+
+    async def start() -> None:
+        async with app.router.lifespan_context(app):
+            while not app.state.service.ready:
+                await asyncio.sleep(0)
+
+    app = create_app(settings, load=lambda model, settings: Reranker(Overlap()), **options)
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(start())
+    loop.close()
+    app.state.service.gate.open()
+    return app
+
+
+def client_of(app: FastAPI) -> httpx.AsyncClient:
+    """A client of an app that has started; its ``app`` is the app."""
+    transport = httpx.ASGITransport(app=app)
+    client = httpx.AsyncClient(transport=transport, base_url="http://localhost")
+    client.app = app  # type: ignore[attr-defined]
+    return client
 
 
 @dataclass

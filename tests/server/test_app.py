@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("fastapi")
 import httpx
-from tests.server.apps import Exchange, Overlap, ask, post, serving
+from tests.server.apps import Exchange, ask, client_of, post, serving, started
 
-from rag_rerankers import Reranker
 from rag_rerankers.server import ServerSettings, create_app, schemas
 
 BODY = {"query": "panda", "documents": ["a panda"]}
@@ -110,10 +109,8 @@ async def test_it_can_be_started_again():
     async with serving() as client:
         app = client.app
         await ask(client, "/rerank", BODY)
-    async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app=app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as again:
-            assert len((await ask(again, "/rerank", BODY))["results"]) == 1
+    async with app.router.lifespan_context(app), client_of(app) as again:
+        assert len((await ask(again, "/rerank", BODY))["results"]) == 1
 
 
 def test_it_is_made_without_settings_and_loads_nothing_yet():
@@ -152,25 +149,17 @@ class Running:
     """A server for tests without a loop of their own."""
 
     def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        settings = ServerSettings(models=("overlap", "other"), playground=False)
-        self.app = create_app(settings, load=lambda *_: Reranker(Overlap()))
-        self._lifespan = self.app.router.lifespan_context(self.app)
-        self.loop.run_until_complete(self._lifespan.__aenter__())
-        transport = httpx.ASGITransport(app=self.app)
-        self.client = httpx.AsyncClient(transport=transport, base_url="http://localhost")
-        self.loop.run_until_complete(self._ready())
-
-    async def _ready(self) -> None:
-        while not self.app.state.service.ready:
-            await asyncio.sleep(0)
+        self._client = client_of(
+            started(ServerSettings(models=("overlap", "other"), playground=False))
+        )
+        self._loop = asyncio.new_event_loop()
 
     def post(self, path: str, body: bytes) -> httpx.Response:
-        return self.loop.run_until_complete(post(self.client, path, body))
+        return self._loop.run_until_complete(post(self._client, path, body))
 
     def close(self) -> None:
-        self.loop.run_until_complete(self._lifespan.__aexit__(None, None, None))
-        self.loop.close()
+        self._loop.run_until_complete(self._client.aclose())
+        self._loop.close()
 
 
 @pytest.fixture(scope="module")

@@ -29,13 +29,13 @@ def labels(values: dict[str, float], name: str) -> set[str]:
     return {value for line in values for value in re.findall(f'{name}="([^"]*)"', line)}
 
 
-async def test_requests_are_counted(overlap):
+async def test_requests_are_counted(fresh):
     body = {"query": "panda", "texts": ["a panda", "1 2 3 4 5 6 7 8 9"]}
-    await ask(overlap, "/rank", body)
-    await ask(overlap, "/rerank", {"query": "a", "texts": []})
-    await ask(overlap, "/score", {"text_1": ["a", "b"], "text_2": ["a", "b"]})
-    await post(overlap, "/rank", {"query": 1})
-    values = await counted(overlap)
+    await ask(fresh, "/rank", body)
+    await ask(fresh, "/rerank", {"query": "a", "texts": []})
+    await ask(fresh, "/score", {"text_1": ["a", "b"], "text_2": ["a", "b"]})
+    await post(fresh, "/rank", {"query": 1})
+    values = await counted(fresh)
     assert values['requests_total{route="/rank",status="200"}'] == 1
     assert values['requests_total{route="/rank",status="422"}'] == 1
     assert values['requests_total{route="/rerank",status="200"}'] == 1
@@ -77,12 +77,12 @@ async def test_what_is_inside_shed_and_late_is_counted():
         assert (await counted(client))["ready"] == 0
 
 
-async def test_labels_do_not_grow_with_what_clients_make_up(overlap):
+async def test_labels_do_not_grow_with_what_clients_make_up(fresh):
     for number in range(20):
-        await overlap.get(f"/nothing/{number}")
-        await overlap.request(f"VERB{number}", f"/rank{number}?a={number}")
-        await post(overlap, "/rank", {"query": "a", "texts": [], "model": f"model-{number}"})
-    values = await counted(overlap)
+        await fresh.get(f"/nothing/{number}")
+        await fresh.request(f"VERB{number}", f"/rank{number}?a={number}")
+        await post(fresh, "/rank", {"query": "a", "texts": [], "model": f"model-{number}"})
+    values = await counted(fresh)
     assert labels(values, "route") == {"other", "/rank"}
     assert labels(values, "model") == {"overlap"}
     assert values['requests_total{route="other",status="404"}'] == 40

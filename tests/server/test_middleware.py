@@ -7,7 +7,7 @@ import re
 import pytest
 
 pytest.importorskip("fastapi")
-from tests.server.apps import Exchange, Held, post, serving
+from tests.server.apps import Exchange, Held, client_of, post, serving, started
 
 from rag_rerankers.server import ServerSettings
 from rag_rerankers.server.keys import Keys
@@ -19,10 +19,20 @@ BODY = {"query": "panda", "texts": ["a panda"]}
 LOCKED = ServerSettings(models=("overlap",), api_keys=(FIRST, SECOND), playground=False)
 
 
+@pytest.fixture(scope="module")
+def locked_app():
+    return started(LOCKED)
+
+
 @pytest.fixture
-async def locked():
-    async with serving(LOCKED) as client:
+async def locked(locked_app):
+    async with client_of(locked_app) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def loopback_app():
+    return started(ServerSettings(models=("overlap",), playground=False), loopback_only=True)
 
 
 @pytest.mark.parametrize(
@@ -161,14 +171,14 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("host", LOOPBACK)
-async def test_without_keys_a_server_answers_on_its_own_machine(host):
-    async with serving(loopback_only=True) as client:
+async def test_without_keys_a_server_answers_on_its_own_machine(loopback_app, host):
+    async with client_of(loopback_app) as client:
         assert (await client.get("/health", headers={"host": host})).status_code == 200
 
 
 @pytest.mark.parametrize("host", FOREIGN)
-async def test_and_not_as_anybody_else(host):
-    async with serving(loopback_only=True) as client:
+async def test_and_not_as_anybody_else(loopback_app, host):
+    async with client_of(loopback_app) as client:
         for answer in (
             await client.get("/health", headers={"host": host}),
             await post(client, "/rank", BODY, host=host),

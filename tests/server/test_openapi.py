@@ -25,7 +25,7 @@ ROUTES = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def described():
     return create_app(ServerSettings(playground=False), load=lambda *_: None).openapi()
 

@@ -92,10 +92,10 @@ async def test_health_when_a_model_could_not_be_loaded():
         assert "rag_rerankers_ready 0.0" in (await client.get("/metrics")).text
 
 
-async def test_health_while_the_server_stops(overlap):
-    overlap.app.state.service.gate.close()
-    assert (await overlap.get("/health/live")).status_code == 200
-    answer = await overlap.get("/health/ready")
+async def test_health_while_the_server_stops(fresh):
+    fresh.app.state.service.gate.close()
+    assert (await fresh.get("/health/live")).status_code == 200
+    answer = await fresh.get("/health/ready")
     assert answer.status_code == 503
     assert answer.json()["message"] == "the server is stopping"
 

@@ -39,6 +39,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     415: _ERROR | {"description": "The content type is not JSON."},
     422: _ERROR | {"description": "A field is missing or of the wrong type."},
     500: _ERROR | {"description": "The model failed."},
+    502: _ERROR | {"description": "The server behind the model failed."},
     503: _ERROR | _RETRY | {"description": "Full, loading or stopping."},
     504: _ERROR | {"description": "The deadline passed."},
 }

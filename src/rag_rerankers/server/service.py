@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from starlette.requests import Request
 
-from rag_rerankers.errors import RerankError
+from rag_rerankers.errors import RemoteError, RemoteTimeoutError, RerankError, ScoreError
 from rag_rerankers.reranker import Reranker
 from rag_rerankers.server.dialects.job import Job, Outcome
 from rag_rerankers.server.gate import Gate
@@ -199,8 +199,15 @@ def _saying_what_went_wrong(request: Request) -> Iterator[None]:
             413, "the model's memory does not hold one of the texts: send shorter ones"
         ) from None
     except RerankError as error:
-        logger.exception(
-            "ranking failed", extra={"request_id": request.scope["state"]["request_id"]}
-        )
-        # The project's own words, for the client alone.
-        raise Problem(500, f"{type(error).__name__}: {error}") from None
+        request_id = request.scope["state"]["request_id"]
+        logged = {"request_id": request_id}
+        if not isinstance(error, RemoteError):  # which quotes what the server behind it sent
+            logged["error"] = str(error)
+        logger.exception("ranking failed", extra=logged)
+        if isinstance(error, RemoteError):
+            status = 504 if isinstance(error, RemoteTimeoutError) else 502
+            message = f"the server behind this model failed; the log has {request_id}"
+            raise Problem(status, message) from None
+        # Other errors may tell where files lie.
+        message = str(error) if isinstance(error, ScoreError) else f"the log has {request_id}"
+        raise Problem(500, f"{type(error).__name__}: {message}") from None
