@@ -172,7 +172,7 @@ def _cascade(store: Store) -> Iterator[Judged]:
 
 def _stored(store: Store) -> Iterator[Judged]:
     for model, part in store.under("stored"):
-        # Promised for ColBERT's size: others have other vectors, and shorter queries to hide behind.
+        # Promised for ColBERT's size: others have other vectors and queries.
         if "error" in part or model != "colbert":
             continue
         times = medians(part)

@@ -41,14 +41,17 @@ def test_every_option_that_is_named_exists():
 
     from rag_rerankers.cli import app
 
-    commands = get_command(app).commands  # type: ignore[attr-defined]
+    commands = list(get_command(app).commands.values())  # type: ignore[attr-defined]
+    for command in commands:  # groups have commands of their own
+        commands += getattr(command, "commands", {}).values()
     known = {
         option
-        for command in commands.values()
+        for command in commands
         for parameter in command.params
         for option in (*parameter.opts, *parameter.secondary_opts)
     }
-    pages = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("evaluation", "serving"))]
+    docs = ROOT / "docs"
+    pages = [ROOT / "README.md", docs / "evaluation.md", docs / "serving.md"]
     named = {
         option
         for page in pages

@@ -16,6 +16,7 @@ MODULES = [
 ]
 WITH_EXAMPLES = {
     "rag_rerankers.batching",
+    "rag_rerankers.distributed.outcomes",
     "rag_rerankers.evaluation.bm25",
     "rag_rerankers.evaluation.cells",
     "rag_rerankers.evaluation.collection",
@@ -32,6 +33,10 @@ WITH_EXAMPLES = {
     "rag_rerankers.plaid.kernels",
     "rag_rerankers.plaid.searching",
     "rag_rerankers.ranking",
+    "rag_rerankers.remote.answers",
+    "rag_rerankers.remote.asking",
+    "rag_rerankers.remote.endpoint",
+    "rag_rerankers.remote.retrying",
     "rag_rerankers.reranker",
     "rag_rerankers.scorers.cascade",
     "rag_rerankers.scorers.maxsim",

@@ -27,6 +27,10 @@ def test_every_error_is_a_rerank_error(error):
         (errors.MissingExtraError, ImportError),
         (errors.ScoreError, ValueError),
         (errors.OutOfMemoryError, MemoryError),
+        (errors.RemoteTimeoutError, errors.RemoteError),
+        (errors.RemoteTimeoutError, TimeoutError),
+        (errors.CircuitOpenError, errors.RemoteError),
+        (errors.RerankSkippedWarning, UserWarning),
         (errors.TruncationWarning, UserWarning),
     ],
 )
@@ -36,6 +40,7 @@ def test_errors_are_caught_as_what_python_calls_them(error, parent):
 
 def test_a_warning_is_no_error_of_this_package():
     assert not issubclass(errors.TruncationWarning, errors.RerankError)
+    assert not issubclass(errors.RerankSkippedWarning, errors.RerankError)
 
 
 def test_the_tree_in_the_docstring_shows_every_class_and_no_other():
@@ -57,6 +62,9 @@ def test_a_missing_extra_says_what_to_install_and_the_extra_exists():
         errors.ModelLoadError("gone"),
         errors.ScoreError("NaN"),
         errors.OutOfMemoryError("full"),
+        errors.RemoteError("down", url="http://h", status=503),
+        errors.RemoteTimeoutError("late", url="http://h"),
+        errors.CircuitOpenError("open", url="http://h"),
         errors.MissingExtraError("the model 'minilm-maxsim'", "embedded"),
     ],
     ids=lambda error: type(error).__name__,

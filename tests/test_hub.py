@@ -152,7 +152,7 @@ def test_a_url_is_refused_with_what_is_taken_instead(url):
     with pytest.raises(ModelLoadError, match="is a URL") as caught:
         resolve(url, DEFAULT)
     assert url in str(caught.value)
-    assert "score method" in str(caught.value)
+    assert "for scores alone Reranker takes the URL" in str(caught.value)
 
 
 # --- the hub's cache ---

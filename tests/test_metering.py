@@ -9,8 +9,8 @@ from tests.kinds import CROSS_ENCODERS, KINDS
 from tests.samples import QUERY, random_texts
 from tests.stand_ins import Length
 
-from rag_rerankers import Reranker, TruncationWarning
-from rag_rerankers.metering import Meter, count, metered
+from rag_rerankers import Reranker, ScoreError, TruncationWarning
+from rag_rerankers.metering import Meter, count, metered, note_failure
 
 BY_NAME = {kind.name: kind for kind in KINDS}
 QUESTION = "what is a panda"  # four tokens
@@ -46,6 +46,28 @@ def test_a_block_within_another_counts_its_own_work_alone():
         count(tokens=2)
     assert inner == Meter(10, 5)
     assert outer == Meter(3, 0)
+
+
+def test_a_shared_block_is_counted_by_both():
+    error, later = ScoreError("NaN"), ScoreError("again")
+    with metered() as outer:
+        count(tokens=1)
+        with metered(shared=True) as inner:
+            count(tokens=10, cut=5)
+            note_failure(error)
+            note_failure(later)
+        count(tokens=2)
+        with metered(shared=True):
+            note_failure(later)
+    assert inner == Meter(10, 5, error)
+    assert outer == Meter(13, 5, error)
+
+
+def test_a_failure_outside_of_a_block_is_noted_nowhere():
+    note_failure(ScoreError("NaN"))
+    with metered() as meter:
+        pass
+    assert meter.failure is None
 
 
 def test_an_error_ends_the_block():

@@ -12,9 +12,12 @@ from rag_rerankers.plaid import PlaidIndex, ashared_index, shared_index
 
 NAMES = [
     "ALIASES",
+    "AsyncScorer",
     "CalibratedScorer",
+    "CalibratedScores",
     "CascadeScorer",
     "Checkpoint",
+    "CircuitOpenError",
     "DataError",
     "Explanation",
     "MissingExtraError",
@@ -23,7 +26,11 @@ NAMES = [
     "OutOfMemoryError",
     "PlaidIndexError",
     "RankedDocument",
+    "RemoteError",
+    "RemoteScorer",
+    "RemoteTimeoutError",
     "RerankError",
+    "RerankSkippedWarning",
     "Reranker",
     "ScoreError",
     "Scorer",
@@ -43,7 +50,8 @@ NAMES = [
 ]
 OPTIONS = (
     "*, device='auto', dtype='auto', max_length=None, revision=None, long_documents='truncate', "
-    "batch_tokens=None, local_files_only=False, store=None"
+    "batch_tokens=None, local_files_only=False, store=None, on_failure='raise', api_key=None, "
+    "timeout=None"
 )
 
 
@@ -88,6 +96,17 @@ def test_every_public_name_exists_and_is_documented(name):
         (rag_rerankers.CascadeScorer.relevance, "(query, scores)"),
         (rag_rerankers.ModelOptions.__init__, f"({OPTIONS.removeprefix('*, ')})"),
         (rag_rerankers.Scorer.score, "(query, texts)"),
+        (rag_rerankers.AsyncScorer.ascore, "(query, texts)"),
+        (rag_rerankers.CalibratedScores.__init__, "(scores, relevance)"),
+        (
+            rag_rerankers.RemoteScorer.__init__,
+            "(url, *, model=None, api_key=None, dialect='auto', timeout=None, max_texts=None, "
+            "parallel=4, retries=3, backoff=0.25, breaker_failures=5, breaker_seconds=10.0, "
+            "transport=None)",
+        ),
+        (rag_rerankers.RemoteScorer.score, "(query, texts)"),
+        (rag_rerankers.RemoteScorer.ascore, "(query, texts)"),
+        (rag_rerankers.RemoteScorer.relevance, "(query, scores)"),
         (rag_rerankers.CalibratedScorer.relevance, "(query, scores)"),
         (rag_rerankers.RankedDocument.__init__, "(index, text, score, relevance)"),
         (
@@ -128,7 +147,7 @@ def test_the_version_is_that_of_the_distribution():
 
 
 HEAVY = ("torch", "transformers", "tokenizers", "huggingface_hub", "numpy", "langchain_core",
-         "llama_index", "typer")  # fmt: skip
+         "llama_index", "typer", "httpx")  # fmt: skip
 
 
 def loaded_by(code: str) -> set[str]:
@@ -168,6 +187,11 @@ def loaded_by(code: str) -> set[str]:
 )
 def test_nothing_heavy_is_imported_before_a_model_is(code):
     assert loaded_by(code) == set()
+
+
+def test_a_server_needs_httpx_and_no_torch():
+    code = "import rag_rerankers as r; r.Reranker('http://h:8080')"
+    assert loaded_by(code) == {"httpx"}
 
 
 def test_the_package_is_typed():

@@ -2,14 +2,22 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.stand_ins import Given
 
-from rag_rerankers import ScoreError
-from rag_rerankers.ranking import check_scores, check_threshold, check_top_n, order
+from rag_rerankers import CalibratedScores, ScoreError
+from rag_rerankers.ranking import (
+    calibration_of,
+    check_scores,
+    check_threshold,
+    check_top_n,
+    order,
+)
 from rag_rerankers.sigmoid import sigmoid
 
 FINITE = st.floats(allow_nan=False)
@@ -122,3 +130,37 @@ def test_ties_keep_the_order_of_the_input():
 @given(st.lists(st.sampled_from([-1.0, 0.0, 0.5, 2.0]), max_size=30))
 def test_order_equals_numpy_stable_sort(scores):
     assert order(scores) == np.argsort(-np.array(scores), kind="stable").tolist()
+
+
+# --- the calibration of one answer ---
+
+
+def test_scores_that_bring_their_relevance_keep_it():
+    answer = CalibratedScores([3.0, -1.0, 3.0], [0.9, 0.1, 0.9])
+    assert calibration_of(Given(), "q", answer)([-1.0, 3.0]) == [0.1, 0.9]
+
+
+def test_between_known_scores_lies_a_line():
+    calibration = calibration_of(Given(), "q", CalibratedScores([0.0, 10.0], [0.2, 0.8]))
+    assert calibration([2.5, 5.0]) == pytest.approx([0.35, 0.5])
+
+
+def test_beyond_them_relevance_falls_and_rises_as_of_logits():
+    scores = [-2.0, 0.0, 1.0]
+    answer = CalibratedScores(scores, [1 / (1 + math.exp(-score)) for score in scores])
+    found = calibration_of(Given(), "q", answer)([-5.0, 4.0, -1e9, 1e9])
+    assert found == pytest.approx([1 / (1 + math.exp(5)), 1 / (1 + math.exp(-4)), 0.0, 1.0])
+
+
+@given(
+    st.lists(st.tuples(st.floats(-50, 50), st.floats(0, 1)), min_size=1, max_size=10),
+    st.lists(st.floats(-100, 100), min_size=2, max_size=10),
+)
+def test_a_calibration_is_monotone_and_stays_in_0_to_1(pairs, asked):
+    scores = sorted({score for score, _ in pairs})
+    relevance = sorted(value for _, value in pairs)[: len(scores)]
+    calibration = calibration_of(Given(), "q", CalibratedScores(scores, relevance))
+    found = calibration(sorted(asked))
+    assert all(0.0 <= value <= 1.0 for value in found)
+    assert all(low <= high + 1e-12 for low, high in pairwise(found))
+    assert calibration(scores) == relevance

@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 
-from rag_rerankers import CalibratedScorer, RankedDocument, Scorer
+from rag_rerankers import AsyncScorer, CalibratedScorer, CalibratedScores, RankedDocument, Scorer
 
 
 class Plain:
@@ -62,3 +62,24 @@ def test_the_fields_of_a_hit_keep_their_order():
         "score",
         "relevance",
     ]
+
+
+def test_a_hit_knows_whether_it_was_scored():
+    assert HIT.scored
+    assert not dataclasses.replace(HIT, score=float("nan")).scored
+
+
+def test_calibrated_scores_are_a_list_that_pickles():
+    scores = CalibratedScores(iter([2.0, 1.0]), (0.75, 0.5))
+    assert scores == [2.0, 1.0]
+    back = pickle.loads(pickle.dumps(scores))
+    assert (type(back), back, back.relevance) == (CalibratedScores, [2.0, 1.0], [0.75, 0.5])
+
+
+def test_an_async_scorer_has_both_methods():
+    class Both(Plain):
+        async def ascore(self, query, texts):
+            return self.score(query, texts)
+
+    assert isinstance(Both(), AsyncScorer)
+    assert not isinstance(Plain(), AsyncScorer)

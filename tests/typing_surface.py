@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING
 
 from rag_rerankers import (
     ALIASES,
+    AsyncScorer,
     CalibratedScorer,
+    CalibratedScores,
     CascadeScorer,
     Checkpoint,
     Explanation,
     MissingExtraError,
     ModelOptions,
     RankedDocument,
+    RemoteError,
+    RemoteScorer,
     Reranker,
     Scorer,
     TokenMatch,
@@ -69,6 +73,27 @@ def cascades() -> None:
     CascadeScorer([ready, Overlap()])  # type: ignore[list-item]
     Reranker.cascade([Wrong(), 7])  # type: ignore[list-item]
     Reranker.cascade(["a", "b"], 15)  # type: ignore[call-arg]
+
+
+async def servers() -> None:
+    Reranker("http://host:8080", api_key="key", timeout=2.5, on_failure="keep_order")
+    Reranker("http://host:8080", timeout="5")  # type: ignore[arg-type]
+    Reranker(Overlap(), on_failure="keep_order")
+    RemoteScorer("http://host:8080", model="m", dialect="tei", max_texts=32, retries=0)
+    RemoteScorer("http://host:8080", "m")  # type: ignore[call-arg]
+    with RemoteScorer("http://host") as remote:
+        scorer: AsyncScorer = remote
+        calibrated: CalibratedScorer = remote
+        assert_type(remote.score("q", ["a"]), CalibratedScores)
+        assert_type(remote.score("q", ["a"]).relevance, list[float])
+    async with RemoteScorer("http://host") as remote:
+        assert_type(await scorer.ascore("q", ["a"]), list[float])
+        assert_type(calibrated.relevance("q", [1.0]), list[float])
+    try:
+        assert_type(Reranker(scorer).rank("q", ["a"])[0].scored, bool)
+    except RemoteError as error:
+        assert_type(error.status, int | None)
+        assert_type(error.url, str)
 
 
 def ranking(reranker: Reranker, texts: Iterable[str]) -> None:

@@ -8,9 +8,13 @@
     ├── DataError                data to evaluate on that cannot be used (also a ValueError)
     ├── PlaidIndexError          a folder without a PLAID index that can be used
     ├── StoreError               a token store that cannot be opened, read or written
+    ├── RemoteError              a server that gave no scores (its status, its url)
+    │   ├── RemoteTimeoutError   it took longer than allowed (also a TimeoutError)
+    │   └── CircuitOpenError     it failed too often, and is not asked for a while
     └── OutOfMemoryError         not even a single text fits the accelerator (also a MemoryError)
 
     TruncationWarning            texts were longer than the model reads (a UserWarning)
+    RerankSkippedWarning         texts were returned in their order, unranked (a UserWarning)
 
 Bad arguments raise the built-in ``TypeError`` and ``ValueError``, as they do everywhere in Python.
 """
@@ -18,12 +22,16 @@ Bad arguments raise the built-in ``TypeError`` and ``ValueError``, as they do ev
 from __future__ import annotations
 
 __all__ = [
+    "CircuitOpenError",
     "DataError",
     "MissingExtraError",
     "ModelLoadError",
     "OutOfMemoryError",
     "PlaidIndexError",
+    "RemoteError",
+    "RemoteTimeoutError",
     "RerankError",
+    "RerankSkippedWarning",
     "ScoreError",
     "StoreError",
     "TruncationWarning",
@@ -80,9 +88,35 @@ class StoreError(RerankError):
     """A token store is damaged, foreign, of another version, or cannot be written."""
 
 
+class RemoteError(RerankError):
+    """A server did not answer, refused, or answered with something else than scores.
+
+    Attributes:
+        url: Where it was asked; without names, passwords and keys.
+        status: The HTTP status of its answer; None if there was none.
+    """
+
+    def __init__(self, message: str, *, url: str = "", status: int | None = None) -> None:
+        super().__init__(message)
+        self.url = url
+        self.status = status
+
+
+class RemoteTimeoutError(RemoteError, TimeoutError):
+    """A server's scores did not come within the time that the call was given."""
+
+
+class CircuitOpenError(RemoteError):
+    """A server failed so often in a row that it is left alone for a while."""
+
+
 class OutOfMemoryError(RerankError, MemoryError):
     """The accelerator's memory does not hold even one text."""
 
 
 class TruncationWarning(UserWarning):
     """Some texts were longer than the model reads, and were cut."""
+
+
+class RerankSkippedWarning(UserWarning):
+    """Scoring failed, and the texts were returned in their given order (``keep_order``)."""

@@ -7,12 +7,12 @@ import hashlib
 import importlib.util
 import logging
 import os
-import re
 from pathlib import Path
 
 from rag_rerankers.checkpoints import ALIASES, Checkpoint
 from rag_rerankers.errors import MissingExtraError, ModelLoadError, UnsafeWeightsError
 from rag_rerankers.options import ModelOptions
+from rag_rerankers.remote.endpoint import is_url, shown
 from rag_rerankers.weights import read_modules
 
 __all__ = ["resolve"]
@@ -49,10 +49,10 @@ def resolve(name: str, options: ModelOptions) -> Path:
                 f"revision {options.revision!r} has no meaning for the local folder {name!r}"
             )
         return folder.resolve()
-    if re.match(r"https?://", name):
+    if is_url(name):
         raise ModelLoadError(
-            f"{name!r} is a URL. This version scores in its own process only: give an alias, a "
-            "hub id or a local folder, or wrap your server in an object with a score method"
+            f"{shown(name)!r} is a URL, and a server's model has no files here: give an alias, a "
+            "hub id or a local folder; for scores alone Reranker takes the URL"
         )
     if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
         raise ModelLoadError(_not_found(name))

@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
+import math
 import os
-from dataclasses import dataclass, fields
+from collections.abc import Collection
+from dataclasses import dataclass, field, fields, replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rag_rerankers.store import TokenStore
 
-__all__ = ["DTYPES", "LONG_DOCUMENTS", "ModelOptions"]
+__all__ = [
+    "DTYPES",
+    "LONG_DOCUMENTS",
+    "ON_FAILURE",
+    "ModelOptions",
+    "check_api_key",
+    "check_timeout",
+]
 
 DTYPES = ("auto", "float32", "bfloat16", "float16", "int8")
 LONG_DOCUMENTS = ("truncate", "max_passage")
+ON_FAILURE = ("raise", "keep_order")
+
+# What only a model in this process, or only a server can be told; on_failure is the Reranker's.
+_LOCAL = (
+    "device",
+    "dtype",
+    "max_length",
+    "revision",
+    "long_documents",
+    "batch_tokens",
+    "local_files_only",
+    "store",
+)
+_REMOTE = ("api_key", "timeout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +55,9 @@ class ModelOptions:
     batch_tokens: int | None = None
     local_files_only: bool = False
     store: str | os.PathLike[str] | TokenStore | None = None
+    on_failure: str = "raise"
+    api_key: str | None = field(default=None, repr=False)
+    timeout: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.device, str):
@@ -45,6 +72,9 @@ class ModelOptions:
             raise TypeError(f"local_files_only must be a bool, not {self.local_files_only!r}")
         if self.revision is not None and not isinstance(self.revision, str):
             raise TypeError(f"revision must be a string or None, not {self.revision!r}")
+        _one_of("on_failure", self.on_failure, ON_FAILURE)
+        check_api_key(self.api_key)
+        check_timeout(self.timeout)
         if isinstance(self.store, os.PathLike):
             # One spelling: options with the same store are equal.
             object.__setattr__(self, "store", os.fspath(self.store))
@@ -57,18 +87,93 @@ class ModelOptions:
         """The options as keyword arguments of :class:`rag_rerankers.Reranker`."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def refuse_unless_default(self, scorer: object) -> None:
-        """Refuse options that a ready scorer would silently ignore.
+    def refuse_unless_default(self, ready: object, *, allowed: Collection[str] = ()) -> None:
+        """Refuse options that a ready scorer or Reranker would silently ignore.
+
+        Args:
+            ready: The scorer or Reranker.
+            allowed: Names of options that are not ignored.
 
         Raises:
-            ValueError: Some option differs from its default.
+            ValueError: Some other option differs from its default.
         """
-        changed = [f.name for f in fields(self) if getattr(self, f.name) != f.default]
+        changed = [name for name in self._changed() if name not in allowed]
         if changed:
             raise ValueError(
                 f"{', '.join(changed)} cannot be set for a ready model "
-                f"({type(scorer).__name__}): set it where the scorer is made"
+                f"({type(ready).__name__}): set it where the scorer is made"
             )
+
+    def refuse_for_server(self, url: str) -> None:
+        """Refuse options that a server's URL does not take.
+
+        Args:
+            url: Where the server is, fit to be shown.
+
+        Raises:
+            ValueError: Some option is one that the server was started with.
+        """
+        changed = [name for name in self._changed() if name in _LOCAL]
+        if changed:
+            raise ValueError(
+                f"{', '.join(changed)} cannot be set for the server {url}: "
+                "set it where the server is started"
+            )
+
+    def refuse_for_local(self, name: str) -> None:
+        """Refuse options that only a server's URL takes.
+
+        Raises:
+            ValueError: Some option has no meaning for a model in this process.
+        """
+        changed = [option for option in self._changed() if option in _REMOTE]
+        if changed:
+            raise ValueError(
+                f"{', '.join(changed)} is for the URL of a server, but {name!r} runs in this "
+                "process: leave it out"
+            )
+
+    def only_for(self, *, server: bool) -> ModelOptions:
+        """Those that a server's URL takes, or those that a model in this process takes."""
+        defaults: dict[str, Any] = {f.name: f.default for f in fields(self)}
+        dropped = (*(_LOCAL if server else _REMOTE), "on_failure")
+        return replace(self, **{name: defaults[name] for name in dropped})
+
+    def _changed(self) -> list[str]:
+        return [f.name for f in fields(self) if getattr(self, f.name) != f.default]
+
+
+def check_api_key(key: object) -> None:
+    """Refuse a key that no header could carry; the message does not hold it.
+
+    Raises:
+        TypeError: It is neither a string nor None.
+        ValueError: It is empty, or has characters that headers cannot have.
+    """
+    if key is None:
+        return
+    if not isinstance(key, str):
+        raise TypeError(f"api_key must be a string or None, not {type(key).__name__}")
+    if not key.strip() or not all(" " <= character <= "~" for character in key):
+        raise ValueError(
+            "api_key is empty, or has a line break or another character that a header cannot "
+            "hold: give it as the server knows it"
+        )
+
+
+def check_timeout(timeout: object) -> None:
+    """Refuse a timeout that is not a positive number of seconds.
+
+    Raises:
+        TypeError: It is neither a number nor None.
+        ValueError: It is not above 0, or infinite.
+    """
+    if timeout is None:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, Real):
+        raise TypeError(f"timeout must be a number of seconds or None, not {timeout!r}")
+    if not 0 < float(timeout) < math.inf:
+        raise ValueError(f"timeout must be above 0 (seconds) and finite, not {timeout}")
 
 
 def _is_store(value: object) -> bool:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 
 from rag_rerankers.errors import ScoreError
 from rag_rerankers.sigmoid import sigmoid
-from rag_rerankers.types import CalibratedScorer, Scorer
+from rag_rerankers.types import CalibratedScorer, CalibratedScores, Scorer
 
 __all__ = [
+    "Calibration",
+    "calibration_of",
     "check_relevance",
     "check_scores",
     "check_threshold",
@@ -18,6 +21,8 @@ __all__ = [
     "order",
     "relevance_of",
 ]
+
+Calibration = Callable[[Sequence[float]], list[float]]
 
 
 def check_top_n(top_n: object) -> None:
@@ -110,6 +115,43 @@ def relevance_of(scorer: Scorer, query: str, scores: Sequence[float]) -> list[fl
     if isinstance(scorer, CalibratedScorer):
         return check_relevance(scorer.relevance(query, scores), len(scores))
     return [sigmoid(score) for score in scores]
+
+
+def calibration_of(scorer: Scorer, query: str, scores: Sequence[float]) -> Calibration:
+    """What turns scores of one answer, and of texts placed between them, into relevance.
+
+    Args:
+        scorer: Who gave the scores.
+        query: The query that they belong to.
+        scores: As the scorer returned them; perhaps :class:`~rag_rerankers.CalibratedScores`.
+
+    Raises:
+        ScoreError: The relevance that came with the scores leaves 0..1.
+    """
+    if not isinstance(scores, CalibratedScores):
+        return lambda values: relevance_of(scorer, query, values)
+    known = dict(zip(scores, check_relevance(scores.relevance, len(scores)), strict=True))
+    levels = sorted(known)
+    return lambda values: [_between(levels, known, value) for value in values]
+
+
+def _between(levels: Sequence[float], known: Mapping[float, float], score: float) -> float:
+    """The relevance of a score, of which that of some others is known.
+
+    Between two of them on a line; beyond all of them as far from the nearest, in logits, as the
+    score is: that is exact for logits, and falls to 0 and rises to 1 on any scale.
+    """
+    if score in known:
+        return known[score]
+    place = bisect_left(levels, score)
+    if 0 < place < len(levels):
+        low, high = levels[place - 1], levels[place]
+        share = (score - low) / (high - low) if math.isfinite(high - low) else 0.5
+        return known[low] + share * (known[high] - known[low])
+    nearest = levels[0] if place == 0 else levels[-1]
+    relevance = min(max(known[nearest], 1e-12), 1 - 1e-12)
+    beyond = sigmoid(math.log(relevance / (1 - relevance)) + (score - nearest))
+    return min(beyond, known[nearest]) if score < nearest else max(beyond, known[nearest])
 
 
 def order(scores: Sequence[float]) -> list[int]:

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import math
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from rag_rerankers.callsite import place_of_caller
+from rag_rerankers.errors import RerankError, RerankSkippedWarning
 from rag_rerankers.inputs import check_each_text, check_query, check_text, check_texts
+from rag_rerankers.metering import note_failure
 from rag_rerankers.options import ModelOptions
 from rag_rerankers.ranking import (
+    calibration_of,
     check_scores,
     check_threshold,
     check_top_n,
     order,
-    relevance_of,
 )
+from rag_rerankers.remote.endpoint import is_url, shown
 from rag_rerankers.scorers.cascade import DEFAULT_KEEP, CascadeScorer, check_keep
-from rag_rerankers.types import ExplainingScorer, RankedDocument, Scorer, WarmableScorer
+from rag_rerankers.types import (
+    AsyncScorer,
+    ExplainingScorer,
+    RankedDocument,
+    Scorer,
+    WarmableScorer,
+)
 from rag_rerankers.workers import in_worker
 
 if TYPE_CHECKING:
@@ -36,7 +49,8 @@ class Reranker:
     One instance may be shared by any number of threads and asyncio tasks.
 
     Args:
-        model: An alias (``rag-rerankers models`` lists them), a hub id, a local folder, or any
+        model: An alias (``rag-rerankers models`` lists them), a hub id, a local folder, the URL of
+            a server (``"http://host:8080"``, see :class:`~rag_rerankers.RemoteScorer`), or any
             object with a ``score`` method (:class:`~rag_rerankers.Scorer`).
         device: ``"auto"`` (CUDA if there is one, else CPU), or what ``torch.device`` takes.
             Apple's MPS is used only on request.
@@ -53,9 +67,16 @@ class Reranker:
         store: For late interaction: a folder in which the vectors of texts are kept, so that each
             text is encoded once for all queries, processes and restarts; or a
             :class:`~rag_rerankers.TokenStore` with settings of its own.
+        on_failure: What happens when scoring fails with a :class:`~rag_rerankers.RerankError`.
+            ``"raise"``: the error is raised. ``"keep_order"``: the texts come back in their given
+            order, cut to ``top_n``, with NaN for score and relevance (``hit.scored`` is False), and
+            a :class:`~rag_rerankers.RerankSkippedWarning` tells the reason; a ``threshold`` has
+            nothing to cut by, and is not applied.
+        api_key: For a URL: sent as a bearer token. None: ``RAG_RERANKERS_API_KEY``, if it is set.
+        timeout: For a URL: seconds for a whole call, retries included. None: 60.
 
     Attributes:
-        name: The model's name, or the class of a given scorer.
+        name: The model's name (of a URL without its password), or the class of a given scorer.
         model: The model as it was given; of a cascade, the rerankers that are its stages.
         options: How it was to be loaded; of a cascade, those of its stages count.
         scorer: What scores.
@@ -86,6 +107,9 @@ class Reranker:
         batch_tokens: int | None = None,
         local_files_only: bool = False,
         store: str | os.PathLike[str] | TokenStore | None = None,
+        on_failure: str = "raise",
+        api_key: str | None = None,
+        timeout: float | None = None,
     ) -> None:
         options = ModelOptions(
             device=device,
@@ -96,14 +120,18 @@ class Reranker:
             batch_tokens=batch_tokens,
             local_files_only=local_files_only,
             store=store,
+            on_failure=on_failure,
+            api_key=api_key,
+            timeout=timeout,
         )
         if isinstance(model, (str, os.PathLike)):
             from rag_rerankers.scorers import load_scorer
 
-            self.name = os.fspath(model)
-            self.scorer: Scorer = load_scorer(self.name, options)
+            name = os.fspath(model)
+            self.name = shown(name)
+            self.scorer: Scorer = load_scorer(name, options)
         elif isinstance(model, Scorer) and not isinstance(model, type):
-            options.refuse_unless_default(model)
+            options.refuse_unless_default(model, allowed=("on_failure",))
             self.name = type(model).__name__
             self.scorer = model
         else:
@@ -131,7 +159,9 @@ class Reranker:
             models: Two or more, the cheapest first: what :class:`Reranker` takes, or a ready
                 Reranker, which may have options of its own and may be shared.
             keep: How many texts go on; for more than two models one number for each step.
-            **options: As for :class:`Reranker`, for every model; a ready one refuses them.
+            **options: As for :class:`Reranker`, for every model that can take them; a ready one
+                refuses them. ``on_failure`` is that of the cascade: when one stage fails, the
+                whole ranking has.
 
         Returns:
             A reranker like any other. Its name reads ``"colbertv2 > bge-reranker-v2-m3 (15)"``.
@@ -157,11 +187,15 @@ class Reranker:
             raise TypeError(f"models must be a list, the cheapest first, not {models!r:.100}")
         models = list(models)
         numbers = check_keep(keep, len(models))  # before anything is loaded
-        return cls._cascade(tuple(_stage(model, options) for model in models), numbers)
+        chosen = ModelOptions(**options)
+        _check_options(models, chosen)
+        stages = tuple(_stage(model, chosen) for model in models)
+        return cls._cascade(stages, numbers, chosen.on_failure)
 
     @classmethod
-    def _cascade(cls, stages: tuple[Reranker, ...], keep: Sequence[int]) -> Self:
-        reranker = cls(CascadeScorer([stage.scorer for stage in stages], keep))
+    def _cascade(cls, stages: tuple[Reranker, ...], keep: Sequence[int], on_failure: str) -> Self:
+        scorer = CascadeScorer([stage.scorer for stage in stages], keep)
+        reranker = cls(scorer, on_failure=on_failure)
         names = " > ".join(stage.name for stage in stages)
         reranker.name = f"{names} ({', '.join(map(str, keep))})"
         reranker.model = stages
@@ -173,7 +207,8 @@ class Reranker:
     def __reduce__(self) -> tuple[Any, ...]:
         # Weights are not copied: the other side loads the same model with the same options.
         if isinstance(self.model, tuple) and isinstance(self.scorer, CascadeScorer):
-            return _rebuild_cascade, (type(self), self.model, self.scorer.keep)
+            parts = (self.model, self.scorer.keep, self.options.on_failure)
+            return _rebuild_cascade, (type(self), *parts)
         return _rebuild, (type(self), self.model, self.options)
 
     def rank(
@@ -199,6 +234,7 @@ class Reranker:
             ValueError: ``query`` is None, or ``top_n`` or ``threshold`` is out of range.
             TypeError: ``query`` or a text is not a string; the message names the index.
             ScoreError: The model returned NaN; the message names the indices.
+            RemoteError: A server gave no scores.
         """
         check_query(query)
         candidates = check_texts(texts)
@@ -206,8 +242,11 @@ class Reranker:
         check_threshold(threshold)
         if not candidates or top_n == 0:
             return []
-        scores = check_scores(self.scorer.score(query, candidates), len(candidates))
-        return self._hits(query, candidates, scores, top_n, threshold)
+        try:
+            scores = self.scorer.score(query, candidates)
+            return self._hits(query, candidates, scores, top_n, threshold)
+        except RerankError as error:
+            return self._unranked(candidates, top_n, error)
 
     async def arank(
         self,
@@ -219,7 +258,8 @@ class Reranker:
     ) -> list[RankedDocument]:
         """:meth:`rank` for asyncio: the event loop stays free.
 
-        When the awaiting task is cancelled, the work stops after the batch in progress.
+        When the awaiting task is cancelled, the work stops after the batch in progress; a request
+        to a server is given up at once.
         """
         # Checked here, not in the thread: a mistake costs no thread and keeps a short traceback.
         check_query(query)
@@ -228,6 +268,13 @@ class Reranker:
         check_threshold(threshold)
         if not candidates or top_n == 0:
             return []
+        scorer = self.scorer
+        if isinstance(scorer, AsyncScorer):
+            try:
+                scores = await scorer.ascore(query, candidates)
+                return self._hits(query, candidates, scores, top_n, threshold)
+            except RerankError as error:
+                return self._unranked(candidates, top_n, error)
 
         def work() -> list[RankedDocument]:
             return self.rank(query, candidates, top_n=top_n, threshold=threshold)
@@ -308,14 +355,32 @@ class Reranker:
         top_n: int | None,
         threshold: float | None,
     ) -> list[RankedDocument]:
-        relevance = relevance_of(self.scorer, query, scores)
+        numbers = check_scores(scores, len(texts))
+        relevance = calibration_of(self.scorer, query, scores)(numbers)
         hits = [
-            RankedDocument(index=i, text=texts[i], score=scores[i], relevance=relevance[i])
-            for i in order(scores)
+            RankedDocument(index=i, text=texts[i], score=numbers[i], relevance=relevance[i])
+            for i in order(numbers)
         ]
         if threshold is not None:
             hits = [hit for hit in hits if hit.relevance >= threshold]
         return hits[:top_n]
+
+    def _unranked(
+        self, texts: Sequence[str], top_n: int | None, error: RerankError
+    ) -> list[RankedDocument]:
+        """The texts as they were given, if that is wanted; else the error is raised."""
+        if self.options.on_failure != "keep_order":
+            raise error
+        note_failure(error)
+        message = (
+            f"{self.name} did not rank, and the {len(texts)} texts keep their given order: "
+            f"{type(error).__name__}: {error}"
+        )
+        warnings.warn_explicit(message, RerankSkippedWarning, *place_of_caller())
+        return [
+            RankedDocument(index=i, text=text, score=math.nan, relevance=math.nan)
+            for i, text in enumerate(texts[:top_n])
+        ]
 
 
 def _rebuild(kind: type[Reranker], model: Any, options: ModelOptions) -> Reranker:
@@ -323,15 +388,31 @@ def _rebuild(kind: type[Reranker], model: Any, options: ModelOptions) -> Reranke
 
 
 def _rebuild_cascade(
-    kind: type[Reranker], stages: tuple[Reranker, ...], keep: Sequence[int]
+    kind: type[Reranker], stages: tuple[Reranker, ...], keep: Sequence[int], on_failure: str
 ) -> Reranker:
-    return kind._cascade(stages, keep)
+    return kind._cascade(stages, keep, on_failure)
 
 
-def _stage(
-    model: str | os.PathLike[str] | Scorer | Reranker, options: Mapping[str, Any]
-) -> Reranker:
+def _check_options(models: Sequence[object], options: ModelOptions) -> None:
+    """Refuse what no stage of a cascade could take."""
+    names = [os.fspath(model) for model in models if isinstance(model, (str, os.PathLike))]
+    urls = [name for name in names if is_url(name)]
+    if urls and len(urls) == len(models):
+        options.refuse_for_server(shown(urls[0]))
+    if not urls and len(names) == len(models):
+        options.refuse_for_local(names[0])
+
+
+def _stage(model: str | os.PathLike[str] | Scorer | Reranker, options: ModelOptions) -> Reranker:
+    if isinstance(model, (str, os.PathLike)):
+        own = options.only_for(server=is_url(os.fspath(model)))
+        return Reranker(model, **own.as_kwargs())
     if not isinstance(model, Reranker):
-        return Reranker(model, **options)
-    ModelOptions(**options).refuse_unless_default(model)
+        return Reranker(model, **replace(options, on_failure="raise").as_kwargs())
+    options.refuse_unless_default(model, allowed=("on_failure",))
+    if model.options.on_failure != "raise":
+        raise ValueError(
+            f"{model!r} has on_failure={model.options.on_failure!r}, but a stage that fails fails "
+            "its cascade: give on_failure to Reranker.cascade, not to the stage"
+        )
     return model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -11,7 +12,9 @@ if TYPE_CHECKING:
     from rag_rerankers.store import Warmed
 
 __all__ = [
+    "AsyncScorer",
     "CalibratedScorer",
+    "CalibratedScores",
     "ExplainingScorer",
     "RankedDocument",
     "Scorer",
@@ -68,6 +71,44 @@ class CalibratedScorer(Scorer, Protocol):
         ...
 
 
+class CalibratedScores(list[float]):
+    """Scores that bring their relevance along.
+
+    For a scorer whose relevance does not follow from query and score alone, such as a server that
+    tells both: its ``score`` returns this list of raw scores, and :class:`rag_rerankers.Reranker`
+    takes the relevance from it instead of asking for it.
+
+    Args:
+        scores: Raw scores, as of any scorer.
+        relevance: One number in 0..1 per score; a higher score has no lower relevance.
+
+    Example:
+        >>> scores = CalibratedScores([-1.5, 7.0], relevance=[0.2, 0.9])
+        >>> scores, scores.relevance
+        ([-1.5, 7.0], [0.2, 0.9])
+    """
+
+    def __init__(self, scores: Iterable[float], relevance: Iterable[float]) -> None:
+        super().__init__(scores)
+        self.relevance = list(relevance)
+
+    def __reduce__(self) -> tuple[type[CalibratedScores], tuple[list[float], list[float]]]:
+        return type(self), (list(self), self.relevance)
+
+
+@runtime_checkable
+class AsyncScorer(Scorer, Protocol):
+    """A scorer that asyncio can wait for without a thread.
+
+    :meth:`rag_rerankers.Reranker.arank` awaits ``ascore`` where there is one; when its task is
+    cancelled, so is this.
+    """
+
+    async def ascore(self, query: str, texts: Sequence[str]) -> list[float]:
+        """:meth:`Scorer.score` for asyncio."""
+        ...
+
+
 @runtime_checkable
 class WarmableScorer(Scorer, Protocol):
     """A scorer that can prepare texts before any query comes."""
@@ -106,11 +147,21 @@ class RankedDocument:
     Attributes:
         index: Position in the caller's list of texts.
         text: The text, as the caller gave it.
-        score: The model's raw score: a logit, or a sum of maxima.
-        relevance: The same on the scale 0..1.
+        score: The model's raw score: a logit, or a sum of maxima. NaN if the ranking was skipped.
+        relevance: The same on the scale 0..1. NaN if the ranking was skipped.
     """
 
     index: int
     text: str
     score: float
     relevance: float
+
+    @property
+    def scored(self) -> bool:
+        """Whether a model gave the score; False only where ``on_failure="keep_order"`` stepped in.
+
+        Example:
+            >>> RankedDocument(0, "a", 1.5, 0.8).scored
+            True
+        """
+        return not math.isnan(self.score)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
+
+from rag_rerankers import RemoteError, Reranker
 
 TEXTS = ["bears eat", "", "the giant panda is a bear", "[bold]rust[/bold]"]
 
@@ -105,3 +108,40 @@ def test_without_a_command_the_help_is_shown(call):
     assert all(
         f" {name} " in done.output for name in ("rank", "explain", "eval", "compare", "models")
     )
+
+
+@pytest.mark.usefixtures("socket_enabled")
+def test_a_server_that_is_down_is_one_line_without_its_password(call, texts):
+    url = "http://me:hunter2@127.0.0.1:9"  # the port of "discard": nobody listens
+    done = call("rank", "panda?", texts, "--model", url, "--timeout", "0.3")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "http://127.0.0.1:9" in done.stderr.replace("\n", "")
+    assert "hunter2" not in done.output
+
+
+def test_texts_that_were_not_scored_have_no_number(call, texts, monkeypatch):
+    class Down:
+        def score(self, query, texts):
+            raise RemoteError("http://h answered 503: overloaded")
+
+    def load(model, keep, **options):
+        assert (options["timeout"], model) == (2.5, "http://h")
+        return Reranker(Down(), on_failure=options["on_failure"])
+
+    monkeypatch.setattr(sys.modules["rag_rerankers.cli.rank"], "_load", load)
+    options = ("--model", "http://h", "--timeout", "2.5", "--top-n", "2")
+    done = call("rank", "panda?", texts, *options)
+    assert (done.exit_code, done.stdout) == (1, "")
+    done = call("rank", "panda?", texts, *options, "--on-failure", "keep_order", "--json")
+    assert done.exit_code == 0
+    assert "warning: Down did not rank" in done.stderr
+    hits = json.loads(done.stdout)
+    assert [(hit["index"], hit["score"], hit["relevance"]) for hit in hits] == [
+        (0, None, None),
+        (1, None, None),
+    ]
+    table = call("rank", "panda?", texts, *options, "--on-failure", "keep_order").stdout
+    assert [line.split()[:4] for line in table.splitlines()[1:]] == [
+        ["1", "-", "-", "1"],
+        ["2", "-", "-", "2"],
+    ]

@@ -22,7 +22,6 @@ ROUTES = {
     "/health/live": "get",
     "/health/ready": "get",
     "/metrics": "get",
-    "/info": "get",
 }
 
 
@@ -115,7 +114,6 @@ async def test_answers_are_as_they_are_described():
         schemas.RankedBody.model_validate(answer.json())
         schemas.ModelList.model_validate((await client.get("/models")).json())
         schemas.Health.model_validate((await client.get("/health/ready")).json())
-        schemas.TeiInfo.model_validate((await client.get("/info")).json())
         answer = await client.post("/rank", json={"query": 1})
         schemas.ErrorBody.model_validate(answer.json())
         answer = await client.post("/rerank", json={"query": 1, "texts": []})

@@ -83,7 +83,6 @@ async def test_health_when_a_model_could_not_be_loaded():
         assert (await client.get("/health")).status_code == 200
         for answer in (
             await client.get("/health/ready"),
-            await client.get("/info"),
             await post(client, "/rank", {"query": "a", "texts": ["a"]}),
         ):
             assert answer.status_code == 503
@@ -99,22 +98,6 @@ async def test_health_while_the_server_stops(overlap):
     answer = await overlap.get("/health/ready")
     assert answer.status_code == 503
     assert answer.json()["message"] == "the server is stopping"
-
-
-async def test_the_default_model_as_tei_tells_of_its_own():
-    settings = ServerSettings(
-        models=("first", "second"), max_documents=7, max_queue=9, playground=False
-    )
-    async with serving(settings) as client:
-        assert (await client.get("/info")).json() == {
-            "model_id": "first",
-            "model_type": {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}},
-            "max_input_length": 8,
-            "max_client_batch_size": 7,
-            "max_concurrent_requests": 9,
-            "auto_truncate": True,
-            "version": __version__,
-        }
 
 
 async def test_only_some_models_explain(overlap):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from langchain_core.cross_encoders import BaseCrossEncoder
+from rag_rerankers import Reranker
 from rag_rerankers.reranker import check_query
 
 from langchain_rag_rerankers.model import ModelFields
@@ -29,6 +31,16 @@ class RagCrossEncoder(ModelFields, BaseCrossEncoder):
         >>> RagCrossEncoder(model=Length(), scores="raw").score([("q", "ccc"), ("p", "a")])
         [3.0, 1.0]
     """
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Refuse at construction what could only fail at first use."""
+        super().model_post_init(context)
+        ready = self.model if isinstance(self.model, Reranker) else None
+        if "keep_order" in {self.on_failure, ready.options.on_failure if ready else ""}:
+            raise ValueError(
+                "on_failure='keep_order' leaves scores out, which a cross-encoder cannot: use "
+                "RagRerank, or on_failure='raise'"
+            )
 
     def score(self, text_pairs: list[tuple[str, str]]) -> list[float]:
         """Score pairs of query and text.

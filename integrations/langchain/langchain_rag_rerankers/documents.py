@@ -32,13 +32,16 @@ def check_documents(documents: object) -> list[Document]:
     return checked
 
 
-def scored_copy(document: Document, *, score: float, rank: int) -> Document:
+def scored_copy(document: Document, *, score: float | None, rank: int) -> Document:
     """Copy a document, of whatever subclass, with its score and former rank in the metadata.
 
     Args:
         document: Left as it is, its metadata too.
-        score: ``relevance_score`` of the copy; replaces one that an earlier stage left.
+        score: ``relevance_score`` of the copy; replaces one that an earlier stage left. None: the
+            copy has no ``relevance_score``.
         rank: ``retrieval_rank`` of the copy: its index, from 0, in the list before reranking.
     """
     metadata = {**document.metadata, "relevance_score": score, "retrieval_rank": rank}
+    if score is None:
+        del metadata["relevance_score"]
     return document.model_copy(update={"metadata": metadata})

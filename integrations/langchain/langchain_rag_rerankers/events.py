@@ -17,7 +17,7 @@ from langchain_core.runnables.config import (
     get_callback_manager_for_config,
 )
 
-__all__ = ["RERANK_EVENT", "adispatch", "async_manager", "dispatch", "sync_manager"]
+__all__ = ["RERANK_EVENT", "adispatch", "async_manager", "dispatch", "sync_manager", "told"]
 
 RERANK_EVENT = "rag_rerankers.rerank"
 """Name of the custom event that every rerank sends to the callbacks."""
@@ -41,6 +41,11 @@ def dispatch(manager: CallbackManager, data: dict[str, Any]) -> None:
 async def adispatch(manager: AsyncCallbackManager, data: dict[str, Any]) -> None:
     """Send the rerank event to the manager's handlers and await those that are coroutines."""
     await manager.on_custom_event(RERANK_EVENT, data, run_id=manager.parent_run_id)
+
+
+def told(failure: Exception | None) -> str | None:
+    """An error as the event holds it: its type and its message."""
+    return None if failure is None else f"{type(failure).__name__}: {failure}"
 
 
 def _config(callbacks: Callbacks) -> RunnableConfig:

@@ -6,7 +6,15 @@ import os
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, SkipValidation
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SkipValidation,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 from rag_rerankers import (
     ModelOptions,
     RankedDocument,
@@ -17,6 +25,7 @@ from rag_rerankers import (
     ashared_reranker,
     shared_reranker,
 )
+from rag_rerankers.remote.endpoint import shown
 
 __all__ = ["ModelFields"]
 
@@ -28,10 +37,14 @@ class ModelFields(BaseModel):
     or ``"5"`` as a number must not be bypassed by an adapter.
     """
 
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    # Errors do not repeat the arguments: an API key may be among them.
+    model_config = ConfigDict(
+        extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
 
     model: Annotated[str | os.PathLike[str] | Reranker | Scorer, SkipValidation] = "minilm-maxsim"
-    """An alias, a hub id, a folder, a ready ``Reranker``, or any object with a ``score`` method.
+    """An alias, a hub id, a folder, the URL of a server, a ready ``Reranker``, or any object with a
+    ``score`` method.
 
     A model given by name is loaded at first use, once per process and configuration, however many
     adapters ask for it. A ready object is used as it is.
@@ -64,6 +77,30 @@ class ModelFields(BaseModel):
     store: Annotated[str | os.PathLike[str] | TokenStore | None, SkipValidation] = None
     """Folder that keeps the token vectors of texts (late interaction), or a ``TokenStore``."""
 
+    on_failure: Annotated[str, SkipValidation] = "raise"
+    """``"raise"``, or ``"keep_order"``: where scoring fails, the documents come back as they were,
+    with a warning and without a score."""
+
+    api_key: Annotated[str | None, SkipValidation] = Field(default=None, repr=False, exclude=True)
+    """For a URL. None: ``RAG_RERANKERS_API_KEY``, if it is set. Not part of a dump."""
+
+    timeout: Annotated[float | None, SkipValidation] = None
+    """For a URL: seconds for a whole call, retries included. None: 60."""
+
+    @field_validator("scores", mode="wrap")
+    @classmethod
+    def _tell_value(cls, value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+        # pydantic's own message would hold it only together with all arguments.
+        try:
+            return read(value)
+        except ValidationError as error:
+            raise ValueError(f"{error.errors()[0]['msg']}, not {value!r:.100}") from None
+
+    def __repr_args__(self) -> Any:
+        """The fields, without the password that a URL may have."""
+        for name, value in super().__repr_args__():
+            yield name, shown(value) if name == "model" and isinstance(value, str) else value
+
     def model_post_init(self, context: Any, /) -> None:
         """Refuse at construction what could only fail at first use."""
         self._options()
@@ -89,6 +126,9 @@ class ModelFields(BaseModel):
             batch_tokens=self.batch_tokens,
             local_files_only=self.local_files_only,
             store=self.store,
+            on_failure=self.on_failure,
+            api_key=self.api_key,
+            timeout=self.timeout,
         )
 
     def _load(self) -> Reranker:

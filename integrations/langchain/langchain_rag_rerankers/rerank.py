@@ -11,18 +11,19 @@ from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from pydantic import SkipValidation
 from rag_rerankers import RankedDocument, Reranker
+from rag_rerankers.metering import Meter, metered
 from rag_rerankers.ranking import check_threshold, check_top_n
 from rag_rerankers.reranker import check_query
 
 from langchain_rag_rerankers.documents import check_documents, scored_copy
-from langchain_rag_rerankers.events import adispatch, async_manager, dispatch, sync_manager
+from langchain_rag_rerankers.events import adispatch, async_manager, dispatch, sync_manager, told
 from langchain_rag_rerankers.model import ModelFields
 
 __all__ = ["RagRerank"]
 
 
 class RagRerank(ModelFields, BaseDocumentCompressor):
-    """Reranks retrieved documents with a local model.
+    """Reranks retrieved documents with a local model, or with a server.
 
     Drop-in for ``ContextualCompressionRetriever`` and ``DocumentCompressorPipeline``; for LCEL
     there is :meth:`as_runnable`. One instance may be shared by any number of threads and tasks.
@@ -34,9 +35,14 @@ class RagRerank(ModelFields, BaseDocumentCompressor):
     * ``retrieval_rank``: the document's index, counted from 0, in the list before reranking.
 
     Each rerank sends the custom event :data:`~langchain_rag_rerankers.RERANK_EVENT` to the
-    callbacks, with ``model``, ``n_documents``, ``n_returned``, ``top_n``, ``threshold`` and
-    ``seconds`` (of ranking; loading the model is not counted). Without documents nothing is
-    reranked, and no event is sent.
+    callbacks, with ``model``, ``n_documents``, ``n_returned``, ``top_n``, ``threshold``,
+    ``seconds`` (of ranking; loading the model is not counted) and ``failure``. Without documents
+    nothing is reranked, and no event is sent.
+
+    With ``on_failure="keep_order"`` a failing model is passed over: the documents come back in
+    their order, without ``relevance_score`` (also without an older one) and not cut by
+    ``threshold``; a :class:`~rag_rerankers.RerankSkippedWarning` is given, and ``failure`` of the
+    event holds the reason, which is None otherwise.
 
     Example:
         >>> from langchain_core.documents import Document
@@ -87,8 +93,12 @@ class RagRerank(ModelFields, BaseDocumentCompressor):
         manager = sync_manager(callbacks)
         reranker = self._load()
         start = time.perf_counter()
-        hits = reranker.rank(query, _texts(candidates), top_n=self.top_n, threshold=self.threshold)
-        dispatch(manager, self._event(reranker, candidates, hits, time.perf_counter() - start))
+        with metered(shared=True) as meter:
+            hits = reranker.rank(
+                query, _texts(candidates), top_n=self.top_n, threshold=self.threshold
+            )
+        seconds = time.perf_counter() - start
+        dispatch(manager, self._event(reranker, candidates, hits, seconds, meter))
         return self._documents(candidates, hits)
 
     async def acompress_documents(
@@ -105,10 +115,11 @@ class RagRerank(ModelFields, BaseDocumentCompressor):
         manager = async_manager(callbacks)
         reranker = await self._aload()
         start = time.perf_counter()
-        hits = await reranker.arank(
-            query, _texts(candidates), top_n=self.top_n, threshold=self.threshold
-        )
-        event = self._event(reranker, candidates, hits, time.perf_counter() - start)
+        with metered(shared=True) as meter:
+            hits = await reranker.arank(
+                query, _texts(candidates), top_n=self.top_n, threshold=self.threshold
+            )
+        event = self._event(reranker, candidates, hits, time.perf_counter() - start, meter)
         await adispatch(manager, event)
         return self._documents(candidates, hits)
 
@@ -144,7 +155,11 @@ class RagRerank(ModelFields, BaseDocumentCompressor):
         self, documents: Sequence[Document], hits: Sequence[RankedDocument]
     ) -> list[Document]:
         return [
-            scored_copy(documents[hit.index], score=self._score_of(hit), rank=hit.index)
+            scored_copy(
+                documents[hit.index],
+                score=self._score_of(hit) if hit.scored else None,
+                rank=hit.index,
+            )
             for hit in hits
         ]
 
@@ -154,6 +169,7 @@ class RagRerank(ModelFields, BaseDocumentCompressor):
         documents: Sequence[Document],
         hits: Sequence[RankedDocument],
         seconds: float,
+        meter: Meter,
     ) -> dict[str, Any]:
         return {
             "model": reranker.name,
@@ -162,6 +178,7 @@ class RagRerank(ModelFields, BaseDocumentCompressor):
             "top_n": self.top_n,
             "threshold": self.threshold,
             "seconds": seconds,
+            "failure": told(meter.failure),
         }
 
 

@@ -44,6 +44,9 @@ def test_fields_and_defaults_are_pinned() -> None:
         "batch_tokens": None,
         "local_files_only": False,
         "store": None,
+        "on_failure": "raise",
+        "api_key": None,
+        "timeout": None,
     }
     assert all(field.description for name, field in RagRerank.model_fields.items() if name in found)
 

@@ -8,6 +8,7 @@ import typer
 
 from rag_rerankers import __version__
 from rag_rerankers.cli.compare import compare
+from rag_rerankers.cli.distribute import distribute
 from rag_rerankers.cli.evaluate import evaluate
 from rag_rerankers.cli.explain import explain
 from rag_rerankers.cli.models import models
@@ -32,6 +33,7 @@ app.command("eval")(evaluate)
 app.command()(compare)
 app.command()(models)
 app.add_typer(store, name="store")
+app.add_typer(distribute, name="distribute")
 
 
 @app.callback(invoke_without_command=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +19,7 @@ from rag_rerankers.cli.screen import (
     visible,
 )
 from rag_rerankers.cli.texts import read_texts
+from rag_rerankers.remote.endpoint import is_url, shown
 from rag_rerankers.scorers.cascade import DEFAULT_KEEP, stage_names
 
 __all__ = ["rank"]
@@ -34,8 +34,9 @@ def rank(
     model: Annotated[
         str,
         typer.Option(
-            help="Alias, hub id or folder; or a cascade of them, the cheapest first: "
-            "'colbertv2>bge-reranker-v2-m3'."
+            help="Alias, hub id, folder or URL of a server; or a cascade of them, the cheapest "
+            "first: 'colbertv2>bge-reranker-v2-m3'. A server's key is read from "
+            "RAG_RERANKERS_API_KEY."
         ),
     ] = "minilm-maxsim",
     keep: Annotated[
@@ -52,14 +53,22 @@ def rank(
         Path | None,
         typer.Option(help="Folder that keeps the vectors of texts (late interaction only)."),
     ] = None,
+    on_failure: Annotated[
+        str, typer.Option(help="raise, or keep_order: print the texts as they are, and warn.")
+    ] = "raise",
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds that a server has; 60 by default.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what runs where.")] = False,
 ) -> None:
     """Rank the texts of a file, best first."""
     with failing_softly(verbose=verbose):
         candidates = list(read_texts(texts))
-        with stderr.status(f"loading {model}"):
-            no_loading_bar()
+        names = stage_names(model) or [model]
+        with stderr.status(f"loading {' > '.join(map(shown, names))}"):
+            if not all(map(is_url, names)):  # which would load transformers
+                no_loading_bar()
             reranker = _load(
                 model,
                 keep,
@@ -68,6 +77,8 @@ def rank(
                 max_length=max_length,
                 long_documents=long_documents,
                 store=store,
+                on_failure=on_failure,
+                timeout=timeout,
             )
         with stderr.status(f"reranking {len(candidates)} texts"):
             hits = reranker.rank(query, candidates, top_n=top_n, threshold=threshold)
@@ -79,13 +90,15 @@ def _load(model: str, keep: int | None, **options: Any) -> Reranker:
     if stages:
         return Reranker.cascade(stages, keep=DEFAULT_KEEP if keep is None else keep, **options)
     if keep is not None:
-        raise ValueError(f"--keep {keep} is for a cascade ('cheap>strong'), not for {model!r}")
+        raise ValueError(
+            f"--keep {keep} is for a cascade ('cheap>strong'), not for {shown(model)!r}"
+        )
     return Reranker(model, **options)
 
 
 def _print_hits(hits: list[RankedDocument], *, as_json: bool) -> None:
     if as_json:
-        print_json([asdict(hit) for hit in hits])
+        print_json([_as_json(hit) for hit in hits])
         return
     table = Table(box=None, pad_edge=False, expand=True)
     table.add_column("#", justify="right", no_wrap=True)
@@ -94,7 +107,14 @@ def _print_hits(hits: list[RankedDocument], *, as_json: bool) -> None:
     table.add_column("line", justify="right", no_wrap=True)
     table.add_column("text", ratio=1, no_wrap=True, overflow="ellipsis")
     for place, hit in enumerate(hits, 1):
-        shown = visible(hit.text).replace("\n", " ")
-        numbers = (str(place), f"{hit.relevance:.3f}", f"{hit.score:.3f}", str(hit.index + 1))
-        table.add_row(*numbers, Text(shown))  # square brackets in a passage are not markup
+        text = visible(hit.text).replace("\n", " ")
+        given = (f"{hit.relevance:.3f}", f"{hit.score:.3f}") if hit.scored else ("-", "-")
+        # Square brackets in a passage are not markup.
+        table.add_row(str(place), *given, str(hit.index + 1), Text(text))
     stdout.print(table)
+
+
+def _as_json(hit: RankedDocument) -> dict[str, Any]:
+    """JSON has no NaN: what was not scored is null."""
+    score, relevance = (hit.score, hit.relevance) if hit.scored else (None, None)
+    return {"index": hit.index, "text": hit.text, "score": score, "relevance": relevance}

@@ -61,6 +61,24 @@ def serve(
     playground: Annotated[
         bool, typer.Option("--playground/--no-playground", help="A page to try it, at /.")
     ] = True,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="Deploy replicas on a Ray cluster (extra ray).")
+    ] = False,
+    replicas: Annotated[
+        int | None, typer.Option(help="With --ray: how many; 1 by default.")
+    ] = None,
+    max_replicas: Annotated[
+        int | None, typer.Option(help="With --ray: let the load decide, up to so many.")
+    ] = None,
+    cpus_per_replica: Annotated[
+        float | None, typer.Option(help="With --ray: cores of each; 1 by default.")
+    ] = None,
+    gpus_per_replica: Annotated[
+        float | None, typer.Option(help="With --ray: GPUs of each; 0.5 shares one.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="With --ray: the cluster's; else RAY_ADDRESS, else local.")
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
 ) -> None:
     """Serve models over HTTP, as Cohere, Jina, infinity, vLLM and TEI do."""
@@ -68,8 +86,19 @@ def serve(
         from rag_rerankers.server import ServerSettings
         from rag_rerankers.server.keys import read_keys
         from rag_rerankers.server.logs import log_as_json
+        from rag_rerankers.server.serving import check_binding
         from rag_rerankers.server.serving import serve as run
 
+        scaling = {
+            "replicas": replicas,
+            "max_replicas": max_replicas,
+            "cpus_per_replica": cpus_per_replica,
+            "gpus_per_replica": gpus_per_replica,
+            "address": address,
+        }
+        given = [name for name, value in scaling.items() if value is not None]
+        if given and not ray:
+            raise ValueError(f"--{given[0].replace('_', '-')} is for --ray")
         settings = ServerSettings(
             models=tuple(model or ["minilm-maxsim"]),
             options=ModelOptions(
@@ -94,6 +123,25 @@ def serve(
         log_as_json(verbose=verbose)
         no_loading_bar()
         names = ", ".join(served.name for served in settings.served())
+        if ray:
+            from rag_rerankers.server.ray_serve import Scaling, deploy
+
+            check_binding(host, settings, insecure=insecure)
+            say(f"deploying {names} on Ray, to be reached on {host} port {port} (ctrl-c stops)")
+            deploy(
+                settings,
+                scaling=Scaling(
+                    min_replicas=1 if replicas is None else replicas,
+                    max_replicas=max_replicas,
+                    cpus=1 if cpus_per_replica is None else cpus_per_replica,
+                    gpus=gpus_per_replica or 0,
+                ),
+                host=host,
+                port=port,
+                address=address,
+                loopback_only=not settings.api_keys and not insecure,
+            )
+            return
         run(
             settings,
             host=host,

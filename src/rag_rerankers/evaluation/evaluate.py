@@ -25,9 +25,11 @@ from rag_rerankers.evaluation.progress import Progress, silent
 from rag_rerankers.evaluation.results import Evaluation, System
 from rag_rerankers.evaluation.runs import Run
 from rag_rerankers.evaluation.significance import Difference, compare_values
+from rag_rerankers.evaluation.skipped import refuse_skipped
 from rag_rerankers.evaluation.systems import Candidate, Model, candidates
 from rag_rerankers.metering import metered
 from rag_rerankers.options import ModelOptions
+from rag_rerankers.remote.endpoint import is_url
 from rag_rerankers.reranker import Reranker
 
 __all__ = ["assess", "evaluate", "rerank"]
@@ -78,6 +80,7 @@ def evaluate(
         ModelLoadError: A model cannot be loaded.
         ValueError: An argument is out of range.
         MissingExtraError: The extra ``eval`` is not installed.
+        RerankError: Scoring failed; also if ``on_failure="keep_order"`` passed over it.
     """
     if top_k < 1:
         raise ValueError(f"top_k must be 1 or more, not {top_k}")
@@ -137,6 +140,7 @@ def rerank(
             started = time.perf_counter()
             hits = reranker.rank(text, texts)
             seconds.append(time.perf_counter() - started)
+            refuse_skipped(meter, text)
             counts.append(len(texts))
             rankings[id_] = [*(found[hit.index] for hit in hits), *rest]
             # Without scores for the rest, the run file is written by rank.
@@ -210,6 +214,8 @@ def _reranked(
     probed: Probe | None = None
     # A cascade's memory is that of its models together: each is measured alone.
     by_name = isinstance(candidate.model, (str, os.PathLike)) and candidate.keep is None
+    # A server's memory is not measured from here.
+    by_name = by_name and not is_url(os.fspath(candidate.model))  # type: ignore[arg-type]
     if cost and by_name and sample:
         # Before the model is loaded here: both at once might not fit.
         probed = probe_alone(os.fspath(candidate.model), candidate.options, sample)  # type: ignore[arg-type]

@@ -19,6 +19,7 @@ from rag_rerankers.evaluation.measures import default_measures
 from rag_rerankers.evaluation.progress import Progress, silent
 from rag_rerankers.evaluation.results import Evaluation
 from rag_rerankers.evaluation.runs import Run
+from rag_rerankers.evaluation.skipped import refuse_skipped
 from rag_rerankers.metering import metered
 from rag_rerankers.reranker import Reranker
 
@@ -80,6 +81,7 @@ def evaluate_retriever(
     Raises:
         TypeError: ``retriever`` or ``reranker`` is none that is known.
         DataError: No retrieved document is one of the data's: give ``document_id``.
+        RerankError: Scoring failed; also if ``on_failure="keep_order"`` passed over it.
     """
     collection = data if isinstance(data, Collection) else load_collection(data, lenient=lenient)
     behind = [*([reranker] if reranker is not None else []), *postprocessors]
@@ -101,6 +103,7 @@ def evaluate_retriever(
             started = time.perf_counter()
             for stage in pipeline.stages:
                 found = list(stage(text, found))
+                refuse_skipped(meter, text)
             seconds.append(time.perf_counter() - started)
             counts.append(len(before[id_]))
             after[id_] = _ids(found, identify)

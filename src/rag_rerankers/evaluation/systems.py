@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from rag_rerankers.options import ModelOptions
+from rag_rerankers.remote.endpoint import shown
 from rag_rerankers.reranker import Reranker
 from rag_rerankers.scorers.cascade import DEFAULT_KEEP, stage_names
 from rag_rerankers.types import Scorer
@@ -16,6 +17,8 @@ from rag_rerankers.types import Scorer
 __all__ = ["Candidate", "Model", "candidates"]
 
 _NUMBERS = ("max_length", "batch_tokens")
+# A key would be in every table; a ranking that was skipped must not be measured.
+_NOT_WRITTEN = ("api_key", "on_failure")
 
 Model: TypeAlias = str | os.PathLike[str] | Scorer | Reranker
 
@@ -112,8 +115,17 @@ def _keep(value: str, model: str) -> int:
 
 def _setting(written: str, model: str) -> tuple[str, object]:
     option, equals, value = written.strip().partition("=")
-    known = {field.name: field.default for field in fields(ModelOptions)}
+    known = {
+        field.name: field.default
+        for field in fields(ModelOptions)
+        if field.name not in _NOT_WRITTEN
+    }
     if not equals or option not in known:
+        if option in _NOT_WRITTEN:
+            raise ValueError(
+                f"{option} in {model.partition(',')[0]!r} is not an option: it is for code, as "
+                "ModelOptions; a key may also be in RAG_RERANKERS_API_KEY"
+            )
         raise ValueError(
             f"{written!r} in {model!r} is not an option: known are {', '.join(known)} "
             "(as in minilm-maxsim,dtype=float32)"
@@ -124,6 +136,8 @@ def _setting(written: str, model: str) -> tuple[str, object]:
         read: object = {"true": True, "false": False}.get(value.lower())
     elif option in _NUMBERS:
         read = int(value) if value.isdecimal() else None
+    elif option == "timeout":
+        read = float(value) if value.replace(".", "", 1).isdecimal() else None
     else:
         read = value
     if read is None:
@@ -134,7 +148,10 @@ def _setting(written: str, model: str) -> tuple[str, object]:
 def _name(model: Model) -> str:
     if isinstance(model, Reranker):
         return model.name
-    return os.fspath(model) if isinstance(model, (str, os.PathLike)) else type(model).__name__
+    if not isinstance(model, (str, os.PathLike)):
+        return type(model).__name__
+    name, comma, settings = os.fspath(model).partition(",")
+    return shown(name) + comma + settings
 
 
 def _short_name(model: Model) -> str:

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from rag_rerankers.options import ModelOptions
+from rag_rerankers.remote.endpoint import is_url, shown
 
 if TYPE_CHECKING:
     from rag_rerankers.types import CalibratedScorer
@@ -19,17 +20,26 @@ def load_scorer(
     """Load a model and return its scorer.
 
     The kind of model is read off its files: a classification head with one label makes a
-    cross-encoder; ColBERT's files, or an encoder without a head, a late-interaction model.
+    cross-encoder; ColBERT's files, or an encoder without a head, a late-interaction model. A URL
+    makes a :class:`~rag_rerankers.RemoteScorer`, which asks its server at the first score.
 
     Args:
-        name: An alias, a hub id, or a local folder.
+        name: An alias, a hub id, a local folder, or the URL of a server.
         options: How to load and run it; None for the defaults.
 
     Raises:
         ModelLoadError: The model cannot be found or is not a reranker.
         ValueError: An option that this model or machine cannot serve.
     """
+    options = options or ModelOptions()
+    name = os.fspath(name)
+    if is_url(name):
+        from rag_rerankers.remote import RemoteScorer
+
+        options.refuse_for_server(shown(name))
+        return RemoteScorer(name, api_key=options.api_key, timeout=options.timeout)
+    options.refuse_for_local(name)
     # Only here do torch and transformers get imported.
     from rag_rerankers.scorers.loading import load
 
-    return load(os.fspath(name), options or ModelOptions())
+    return load(name, options)

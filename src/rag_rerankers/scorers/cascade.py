@@ -5,19 +5,17 @@ from __future__ import annotations
 import math
 import struct
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 
 from rag_rerankers.cancellation import check_cancelled
-from rag_rerankers.ranking import check_scores, order, relevance_of
-from rag_rerankers.types import Scorer
+from rag_rerankers.ranking import Calibration, calibration_of, check_scores, order, relevance_of
+from rag_rerankers.types import CalibratedScores, Scorer
 
 __all__ = ["DEFAULT_KEEP", "CascadeScorer", "check_keep", "stage_names"]
 
 DEFAULT_KEEP = 15
-
-Calibration = Callable[[Sequence[float]], list[float]]
 
 _LARGEST = sys.float_info.max
 # What a stage calls worthless is still placed: the logarithm of 0 is nowhere.
@@ -100,13 +98,19 @@ class CascadeScorer:
         if not texts:
             return []
         (stage, _), *steps = self._steps(len(texts))
-        scores = check_scores(stage.score(query, texts), len(texts))
-        for after, keep in steps:
+        answer: Sequence[float] = stage.score(query, texts)
+        scores = check_scores(answer, len(texts))
+        calibration = calibration_of(stage, query, answer)
+        for stage, keep in steps:
             check_cancelled()
             best = sorted(order(scores)[:keep])
-            read = check_scores(after.score(query, [texts[i] for i in best]), keep, best)
-            scores = _joined(query, stage, scores, after, dict(zip(best, read, strict=True)))
-            stage = after
+            answer = stage.score(query, [texts[i] for i in best])
+            read = dict(zip(best, check_scores(answer, keep, best), strict=True))
+            after = calibration_of(stage, query, answer)
+            scores = _joined(scores, calibration, read, after)
+            calibration = after
+        if isinstance(answer, CalibratedScores):  # only here it is known what they mean
+            return CalibratedScores(scores, calibration(scores))
         return scores
 
     def relevance(self, query: str, scores: Sequence[float]) -> list[float]:
@@ -177,29 +181,24 @@ def stage_names(model: str) -> list[str]:
 
 
 def _joined(
-    query: str, stage: Scorer, scores: Sequence[float], after: Scorer, read: Mapping[int, float]
+    scores: Sequence[float], before: Calibration, read: Mapping[int, float], after: Calibration
 ) -> list[float]:
     """What the stage after gave to the texts that it read; below that, places for the others.
 
     Args:
-        query: The query.
-        stage: The stage that read all texts.
-        scores: Its scores.
-        after: The stage that read the best of them.
-        read: The scores of that one, by the texts' indices.
+        scores: Those of the stage that read all texts.
+        before: Its calibration.
+        read: The scores of the stage that read the best of them, by the texts' indices.
+        after: The calibration of that one.
     """
     low = min(read.values())
     # One place for each score, so that ties stay ties.
     rest = sorted({score for i, score in enumerate(scores) if i not in read}, reverse=True)
-
-    def calibration(values: Sequence[float]) -> list[float]:
-        return relevance_of(after, query, values)
-
-    (worst,) = calibration([low])
-    targets = [worst * max(value, _LEAST) for value in relevance_of(stage, query, rest)]
+    (worst,) = after([low])
+    targets = [worst * max(value, _LEAST) for value in before(rest)]
     places = []
     above = low
-    for place in _inverse(targets, low, calibration):
+    for place in _inverse(targets, low, after):
         above = min(place, _below(above))
         places.append(above)
     levels = sorted(set(read.values()), reverse=True)

@@ -187,27 +187,4 @@ def make_router(service: Service) -> APIRouter:
         content_type = {"Content-Type": service.metrics.CONTENT_TYPE}
         return Response(service.metrics.text(), headers=content_type)
 
-    @router.get(
-        "/info",
-        tags=["server"],
-        response_model=None,
-        responses={200: {"model": schemas.TeiInfo}, 401: ERRORS[401], 503: ERRORS[503]},
-    )
-    async def info() -> Response:
-        """The default model, as text-embeddings-inference tells of its own."""
-        model = service.models.find(None)
-        return Answer(
-            {
-                "model_id": model.name,
-                "model_type": {
-                    "reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}
-                },
-                "max_input_length": model.max_length or 2**31 - 1,
-                "max_client_batch_size": settings.max_documents,
-                "max_concurrent_requests": settings.max_queue,
-                "auto_truncate": True,
-                "version": __version__,
-            }
-        )
-
     return router

@@ -24,7 +24,6 @@ __all__ = [
     "TeiBody",
     "TeiErrorBody",
     "TeiHit",
-    "TeiInfo",
 ]
 
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
@@ -291,16 +290,4 @@ class Health(BaseModel):
     """The server is well."""
 
     status: Literal["live", "ready"]
-    version: str
-
-
-class TeiInfo(BaseModel):
-    """What clients of text-embeddings-inference look at before they send texts."""
-
-    model_id: str
-    model_type: dict[str, Any]
-    max_input_length: int
-    max_client_batch_size: int
-    max_concurrent_requests: int
-    auto_truncate: bool
     version: str

@@ -37,6 +37,7 @@ def check(events: list[Any], **expected: Any) -> UUID:
         "n_returned": 2,
         "top_n": 3,
         "threshold": 0.8,
+        "failure": None,
     }
     assert data == {**default, **expected}
     assert isinstance(run_id, UUID)

@@ -28,6 +28,9 @@ MODEL_FIELDS = {
     "batch_tokens": None,
     "local_files_only": False,
     "store": None,
+    "on_failure": "raise",
+    "api_key": None,
+    "timeout": None,
 }
 
 

@@ -107,16 +107,21 @@ class RagRerank(RerankFields):
                     if self.keep_retrieval_score
                     else nodes[hit.index].node
                 ),
-                score=hit.score if self.scores == "raw" else hit.relevance,
+                score=self._score(hit),
             )
             for hit in hits
         ]
+
+    def _score(self, hit: RankedDocument) -> float | None:
+        if not hit.scored:
+            return None
+        return hit.score if self.scores == "raw" else hit.relevance
 
     def _loaded(self) -> Reranker | None:
         if isinstance(self.model, Reranker):
             return self.model
         if not isinstance(self.model, (str, os.PathLike)):
-            return Reranker(self.model)
+            return Reranker(self.model, on_failure=self.on_failure)
         # Compared, as model_copy(update=...) may have given this instance another model.
         if self._ready is not None and self._ready[0] == (self.model, self._options()):
             return self._ready[1]

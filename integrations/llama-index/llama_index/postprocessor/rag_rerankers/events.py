@@ -11,10 +11,12 @@ from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayloa
 
 # The documented place, although it re-exports the name in a way that mypy's strict mode refuses.
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]
+from llama_index.core.instrumentation.events.exception import ExceptionEvent
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
 from llama_index.postprocessor.rag_rerankers.nodes import snapshot
+from rag_rerankers.metering import metered
 
 __all__ = ["dispatcher", "reranking"]
 
@@ -33,7 +35,8 @@ def reranking(
     """Send the events around the block; the block puts its result into the list it is given.
 
     If the block raises, the end event holds no nodes and the error passes through; this covers
-    cancellation too.
+    cancellation too. If the ranking is skipped (``on_failure="keep_order"``), there is also an
+    ``ExceptionEvent`` with the error, and the callback's payload holds it.
     """
     before = snapshot(nodes)
     limit = len(nodes) if top_n is None else top_n
@@ -51,8 +54,13 @@ def reranking(
             EventPayload.TOP_K: limit,
         }
         with callback_manager.event(CBEventType.RERANKING, payload=payload) as event:
-            yield result
+            with metered(shared=True) as meter:
+                yield result
             after = snapshot(result)
-            event.on_end(payload={EventPayload.NODES: after})
+            ended: dict[str, Any] = {EventPayload.NODES: after}
+            if meter.failure is not None:
+                ended[EventPayload.EXCEPTION] = meter.failure
+                dispatcher.event(ExceptionEvent(exception=meter.failure))
+            event.on_end(payload=ended)
     finally:
         dispatcher.event(ReRankEndEvent(nodes=after))

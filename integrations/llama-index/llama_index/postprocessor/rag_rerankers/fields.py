@@ -12,6 +12,7 @@ from llama_index.core.bridge.pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    ValidationError,
     ValidationInfo,
     WithJsonSchema,
     field_serializer,
@@ -20,9 +21,11 @@ from llama_index.core.bridge.pydantic import (
 )
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode
+from pydantic import ValidatorFunctionWrapHandler
 
 from rag_rerankers import ModelOptions, Reranker, Scorer, TokenStore
 from rag_rerankers.ranking import check_threshold, check_top_n
+from rag_rerankers.remote.endpoint import shown
 from rag_rerankers.reranker import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -37,14 +40,17 @@ class RerankFields(BaseNodePostprocessor):
     """What RagRerank can be told; RagRerank itself does the work."""
 
     # Engines assign callback_manager; users assign top_n: both are checked like at construction.
-    model_config = ConfigDict(arbitrary_types_allowed=True, validate_assignment=True)
+    # Errors do not repeat the arguments: an API key may be among them.
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True, validate_assignment=True, hide_input_in_errors=True
+    )
 
     model: Annotated[
         str | os.PathLike[str] | Reranker | Scorer, WithJsonSchema({"type": "string"})
     ] = Field(
         default=DEFAULT_MODEL,
         frozen=True,
-        description="An alias, a hub id, a local folder, a ready Reranker, or any Scorer.",
+        description="An alias, a hub id, a folder, a server's URL, a ready Reranker, any Scorer.",
     )
     top_n: int | None = Field(default=5, description="Nodes to keep. None keeps all.")
     threshold: float | None = Field(
@@ -93,6 +99,21 @@ class RerankFields(BaseNodePostprocessor):
         frozen=True,
         description="Folder that keeps token vectors (late interaction), or a TokenStore.",
     )
+    on_failure: str = Field(
+        default="raise",
+        frozen=True,
+        description="'raise', or 'keep_order': where scoring fails, nodes as they were, unscored.",
+    )
+    api_key: str | None = Field(
+        default=None,
+        frozen=True,
+        repr=False,
+        exclude=True,
+        description="For a URL; None: RAG_RERANKERS_API_KEY. Not part of a dump.",
+    )
+    timeout: float | None = Field(
+        default=None, frozen=True, description="For a URL: seconds for a whole call. None: 60."
+    )
 
     _ready: tuple[tuple[str, ModelOptions], Reranker] | None = PrivateAttr(default=None)
 
@@ -125,6 +146,15 @@ class RerankFields(BaseNodePostprocessor):
             f"not {model!r:.200}"
         )
 
+    @field_validator("scores", "metadata_mode", "keep_retrieval_score", mode="wrap")
+    @classmethod
+    def _tell_value(cls, value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+        # pydantic's own message would hold it only together with all arguments.
+        try:
+            return read(value)
+        except ValidationError as error:
+            raise ValueError(f"{error.errors()[0]['msg']}, not {value!r:.100}") from None
+
     @field_validator("top_n", mode="before")
     @classmethod
     def _check_top_n(cls, top_n: Any) -> Any:
@@ -153,8 +183,12 @@ class RerankFields(BaseNodePostprocessor):
                 self.__dict__.update(self.model.options.as_kwargs())
                 self.__pydantic_fields_set__.update(_OPTIONS)
         elif not isinstance(self.model, str):
-            options.refuse_unless_default(self.model)
+            options.refuse_unless_default(self.model, allowed=("on_failure",))
         return self
+
+    def __repr_args__(self) -> Any:
+        for name, value in super().__repr_args__():
+            yield name, shown(value) if name == "model" and isinstance(value, str) else value
 
     @field_serializer("model")
     def _name_of_model(self, model: str | os.PathLike[str] | Reranker | Scorer) -> str:
@@ -208,5 +242,5 @@ def _name(model: object) -> str | None:
         return os.fspath(model)
     # A subclass may rank otherwise: its name alone would not bring it back.
     if type(model) is Reranker and isinstance(model.model, (str, os.PathLike)):
-        return model.name
+        return os.fspath(model.model)
     return None
