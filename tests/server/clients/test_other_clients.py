@@ -13,7 +13,7 @@ REASON = "pip install -r tests/requirements-clients.txt"
 @pytest.fixture
 def litellm(monkeypatch):
     monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else it asks the network
-    return pytest.importorskip("litellm", reason=REASON)
+    return pytest.importorskip("litellm", reason="pip install litellm (it brings 240 MB)")
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,7 @@ async def test_litellm(served: Served, litellm, model, base, settings, top_n, as
         "api_base": served.url + base,
         "api_key": KEY,
         "top_n": top_n,
+        "return_documents": True,
         **settings,
     }
     answer = await litellm.arerank(**asked) if asynchronous else litellm.rerank(**asked)
