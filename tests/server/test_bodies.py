@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("fastapi")
 from starlette.requests import Request
 
-from rag_rerankers.server.bodies import read_json
+from rag_rerankers.server.bodies import Room, read_json
 from rag_rerankers.server.problems import Problem
 from rag_rerankers.server.work import ClientGoneError
 
@@ -37,7 +37,7 @@ def request(*parts, headers=JSON) -> tuple[Request, list]:
 
 async def read(*parts, headers=JSON, max_bytes=1000, seconds=20.0):
     return await read_json(
-        request(*parts, headers=headers)[0], max_bytes=max_bytes, seconds=seconds
+        request(*parts, headers=headers)[0], Room(10**9), max_bytes=max_bytes, seconds=seconds
     )
 
 
@@ -148,7 +148,7 @@ async def test_nesting_has_a_limit_far_from_that_of_python(opening, closing):
 async def test_a_length_over_the_limit_is_refused_before_anything_is_read(length):
     one, left = request(b"{}", headers={**JSON, "content-length": length})
     with pytest.raises(Problem) as caught:
-        await read_json(one, max_bytes=1000, seconds=20)
+        await read_json(one, Room(10**9), max_bytes=1000, seconds=20)
     assert (caught.value.status, caught.value.close) == (413, True)
     assert "more than 1000 bytes" in caught.value.message
     assert len(left) == 1
@@ -157,7 +157,7 @@ async def test_a_length_over_the_limit_is_refused_before_anything_is_read(length
 async def test_a_body_without_a_length_is_refused_as_soon_as_it_is_too_large():
     one, left = request(*[b"x" * 100] * 20)
     with pytest.raises(Problem) as caught:
-        await read_json(one, max_bytes=1000, seconds=20)
+        await read_json(one, Room(10**9), max_bytes=1000, seconds=20)
     assert (caught.value.status, caught.value.close) == (413, True)
     assert len(left) == 9
 
@@ -179,3 +179,19 @@ async def test_a_client_that_leaves_has_no_problem():
     first = {"type": "http.request", "body": b'{"que', "more_body": True}
     with pytest.raises(ClientGoneError):
         await read(first, {"type": "http.disconnect"})
+
+
+async def test_all_bodies_together_have_a_limit():
+    room = Room(1000)
+    slow, _ = request(b'{"a": "' + b"x" * 600)  # the rest never comes
+    first = asyncio.create_task(read_json(slow, room, max_bytes=1000, seconds=20))
+    while not room.held:
+        await asyncio.sleep(0)
+    second, _ = request(b'{"a": "' + b"x" * 500 + b'"}')
+    with pytest.raises(Problem) as caught:
+        await read_json(second, room, max_bytes=1000, seconds=20)
+    assert (caught.value.status, caught.value.retry_after, caught.value.close) == (503, 1, True)
+    assert caught.value.message == "bodies of 607 bytes are being received"
+    first.cancel()
+    await asyncio.wait((first,))
+    assert room.held == 0

@@ -59,7 +59,7 @@ def test_all_that_is_pointed_to_exists(described):
 @pytest.mark.parametrize("path", [path for path, method in ROUTES.items() if method == "post"])
 def test_what_ranks_may_be_refused_in_every_way(described, path):
     operation = described["paths"][path]["post"]
-    statuses = {200, 400, 401, 404, 408, 413, 415, 422, 500, 503, 504}
+    statuses = {200, 400, 401, 404, 408, 413, 415, 422, 500, 502, 503, 504}
     assert {int(status) for status in operation["responses"]} == statuses
     assert "Retry-After" in operation["responses"]["503"]["headers"]
     assert operation["requestBody"]["required"]

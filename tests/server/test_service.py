@@ -11,7 +11,7 @@ pytest.importorskip("fastapi")
 from tests.server.apps import Exchange, Held, Overlap, ask, post, serving
 from tests.stand_ins import Given
 
-from rag_rerankers import OutOfMemoryError, StoreError
+from rag_rerankers import OutOfMemoryError, RemoteError, RemoteTimeoutError, StoreError
 from rag_rerankers.server import ServerSettings
 
 BODY = {"query": "panda", "texts": ["a panda", "a bear"]}
@@ -51,9 +51,10 @@ async def test_tokens_have_a_limit():
         }
 
 
-async def test_what_the_model_cuts_anyway_does_not_count():
+async def test_what_the_model_cuts_counts_too_as_it_has_been_tokenized():
     async with serving(limits(max_tokens=8)) as client:
-        await ask(client, "/rank", {"query": "a", "texts": ["x " * 1000]})
+        body = {"query": "a", "texts": ["x " * 1000]}
+        assert (await post(client, "/rank", body)).status_code == 413
 
 
 async def test_the_queue_has_a_limit_of_requests():
@@ -79,7 +80,6 @@ async def test_the_queue_has_a_limit_of_requests():
 
 async def test_the_queue_has_a_limit_of_tokens():
     held = Held()
-    held.max_length = None
     async with serving(limits(max_queue_tokens=20), held) as client:
         large = {"query": "a", "texts": ["x" * 100]}
         # Alone even a larger one is let in.
@@ -171,7 +171,9 @@ class Raising(Overlap):
 @pytest.mark.parametrize(
     ("error", "status", "message"),
     [
-        (StoreError("the store is full"), 500, "StoreError: the store is full"),
+        (StoreError("canary: a folder"), 500, "StoreError: the log has of-the-client"),
+        (RemoteError("canary"), 502, "the server behind this model failed; the log has of-the"),
+        (RemoteTimeoutError("canary"), 504, "the server behind this model failed"),
         (OutOfMemoryError("no room"), 413, "the model's memory does not hold one of the texts"),
         (MemoryError(), 413, "send shorter ones"),
         (ValueError("canary"), 500, "the server failed; its log has of-the-client"),
@@ -193,7 +195,7 @@ async def test_what_goes_wrong_in_a_model_is_not_the_clients_fault(
         assert "canary" not in answer.text
         assert (await post(client, path, BODY)).status_code == status
         assert client.app.state.service.gate.requests == 0
-    if status == 500:
+    if status in (500, 502):
         failed = [record for record in caplog.records if record.levelname == "ERROR"]
         assert len(failed) == 2
         assert failed[0].request_id == "of-the-client"

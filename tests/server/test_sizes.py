@@ -23,7 +23,5 @@ def test_four_bytes_are_a_token(query, texts, tokens):
     assert estimated_tokens(query, texts) == tokens
 
 
-def test_what_is_cut_does_not_count():
-    texts = ["x" * 4000, "y" * 20]
-    assert estimated_tokens("abcd", texts) == 1003 + 8
-    assert estimated_tokens("abcd", texts, 100) == 100 + 8
+def test_a_long_query_counts_with_every_text():
+    assert estimated_tokens("x" * 4000, ["abcd", "abcd"]) == 2 * (1001 + 2)

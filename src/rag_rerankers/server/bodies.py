@@ -12,24 +12,53 @@ from starlette.requests import ClientDisconnect, Request
 from rag_rerankers.server.problems import Problem, shown
 from rag_rerankers.server.work import ClientGoneError
 
-__all__ = ["read_json"]
+__all__ = ["Room", "read_json"]
 
 _DEEPEST = 64
 """Levels of arrays and objects: what can be read must not be too deep to be written again."""
 
 
-async def read_json(request: Request, *, max_bytes: int, seconds: float) -> dict[str, Any]:
+class Room:
+    """Memory for bodies that are being received, all requests together.
+
+    They are not counted by the gate yet, so many slow and large ones would fill the memory.
+
+    Args:
+        max_bytes: At once.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.held = 0
+
+    def take(self, size: int) -> None:
+        """Hold so many more bytes.
+
+        Raises:
+            Problem: 503, there is no room for them.
+        """
+        if self.held + size > self.max_bytes:
+            raise Problem(
+                503, f"bodies of {self.held} bytes are being received", retry_after=1, close=True
+            )
+        self.held += size
+
+
+async def read_json(
+    request: Request, room: Room, *, max_bytes: int, seconds: float
+) -> dict[str, Any]:
     """Read a request's body, a JSON object.
 
     Args:
         request: Whose body has not been read.
+        room: Where it is held meanwhile.
         max_bytes: That the body may have.
         seconds: That it may take.
 
     Raises:
         ClientGoneError: The client hung up.
         Problem: 400 (not JSON), 408 (too slow), 413 (too large), 415 (says that it is not JSON),
-            422 (JSON, but not an object).
+            422 (JSON, but not an object), 503 (no room).
     """
     _check_type(request.headers.get("content-type"))
     if request.headers.get("content-encoding", "identity").lower() != "identity":
@@ -39,7 +68,7 @@ async def read_json(request: Request, *, max_bytes: int, seconds: float) -> dict
             "send the body as it is",
             close=True,
         )
-    body = await _read(request, max_bytes, seconds)
+    body = await _read(request, room, max_bytes, seconds)
     value = _parse(body)
     if not isinstance(value, dict):
         raise Problem(422, f"the body must be a JSON object, not {shown(value)}")
@@ -58,7 +87,7 @@ def _check_type(content_type: str | None) -> None:
         )
 
 
-async def _read(request: Request, max_bytes: int, seconds: float) -> bytes:
+async def _read(request: Request, room: Room, max_bytes: int, seconds: float) -> bytes:
     length = request.headers.get("content-length", "")
     if length.isascii() and length.isdigit() and int(length[:20]) > max_bytes:
         raise _too_large(max_bytes)
@@ -66,9 +95,10 @@ async def _read(request: Request, max_bytes: int, seconds: float) -> bytes:
 
     async def receive() -> None:
         async for chunk in request.stream():
-            body.extend(chunk)
-            if len(body) > max_bytes:
+            if len(body) + len(chunk) > max_bytes:
                 raise _too_large(max_bytes)
+            room.take(len(chunk))
+            body.extend(chunk)
 
     try:
         await asyncio.wait_for(receive(), seconds)
@@ -78,6 +108,8 @@ async def _read(request: Request, max_bytes: int, seconds: float) -> bytes:
         raise Problem(
             408, f"the body was not complete after {seconds:g} s ({len(body)} bytes)", close=True
         ) from None
+    finally:
+        room.held -= len(body)
     return bytes(body)
 
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from rag_rerankers import __version__
 from rag_rerankers.server import explained, schemas
 from rag_rerankers.server.answers import Answer, say_as_tei
-from rag_rerankers.server.bodies import read_json
+from rag_rerankers.server.bodies import Room, read_json
 from rag_rerankers.server.dialects import cohere, native, score, tei
 from rag_rerankers.server.dialects.job import Job, checked
 from rag_rerankers.server.openapi import ERRORS, body_of
@@ -20,15 +20,20 @@ from rag_rerankers.server.service import Service
 
 __all__ = ["make_router"]
 
+_BODIES = 16
+"""Largest bodies that are received at once, or any number of smaller ones."""
+
 
 def make_router(service: Service) -> APIRouter:
     """All routes of a server but its playground."""
     router = APIRouter()
     settings = service.settings
 
+    room = Room(_BODIES * settings.max_body_bytes)
+
     async def body_from(request: Request) -> dict[str, Any]:
         return await read_json(
-            request, max_bytes=settings.max_body_bytes, seconds=settings.body_timeout
+            request, room, max_bytes=settings.max_body_bytes, seconds=settings.body_timeout
         )
 
     async def rerank(request: Request) -> Response:

@@ -63,7 +63,7 @@ class Service:
             Problem: 404, 413, 422, 503 or 504; see the documentation of the server.
         """
         model = self.models.find(jobs[0].model)
-        self._check_size(jobs, model)
+        self._check_size(jobs)
 
         def work(reranker: Reranker) -> list[list[RankedDocument]]:
             return [
@@ -104,7 +104,7 @@ class Service:
             Problem: As for :meth:`rank`.
         """
         model = self.models.find(job.model)
-        self._check_size([job], model)
+        self._check_size([job])
         result, _ = await self._run(work, model, [job], request)
         return result, model
 
@@ -121,7 +121,7 @@ class Service:
         note = request.scope["state"]["note"]
         note.update(model=model.name, texts=sum(len(job.texts) for job in jobs))
         seconds = _deadline(request, self.settings.timeout)
-        tokens = _tokens(jobs, model)
+        tokens = _tokens(jobs)
         with self._inside(tokens), _saying_what_went_wrong(request):
             result, done = await do(
                 lambda: work(reranker), request, model=model.name, seconds=seconds
@@ -154,7 +154,7 @@ class Service:
         self.metrics.inside.set(self.gate.requests)
         self.metrics.queued.set(self.gate.tokens)
 
-    def _check_size(self, jobs: Sequence[Job], model: ServedModel) -> None:
+    def _check_size(self, jobs: Sequence[Job]) -> None:
         count = sum(len(job.texts) for job in jobs)
         if count > self.settings.max_documents:
             raise Problem(
@@ -162,7 +162,7 @@ class Service:
                 f"{count} documents are more than the {self.settings.max_documents} of one "
                 "request: send fewer",
             )
-        tokens = _tokens(jobs, model)
+        tokens = _tokens(jobs)
         if tokens > self.settings.max_tokens:
             raise Problem(
                 413,
@@ -171,8 +171,8 @@ class Service:
             )
 
 
-def _tokens(jobs: Sequence[Job], model: ServedModel) -> int:
-    return sum(estimated_tokens(job.query, job.texts, model.max_length) for job in jobs)
+def _tokens(jobs: Sequence[Job]) -> int:
+    return sum(estimated_tokens(job.query, job.texts) for job in jobs)
 
 
 def _deadline(request: Request, most: float) -> float:

@@ -10,24 +10,21 @@ _BYTES = 4
 """UTF-8 bytes a token: English has 4 to 5, Chinese about 4 (a character and a third)."""
 
 
-def estimated_tokens(query: str, texts: Sequence[str], max_length: int | None = None) -> int:
-    """About how many tokens a model reads, within a factor of two.
+def estimated_tokens(query: str, texts: Sequence[str]) -> int:
+    """About how many tokens a request has, within a factor of two.
+
+    What a model cuts is counted too: it has been tokenized by then, which takes memory.
 
     Args:
         query: It is read again with every text.
         texts: The candidates.
-        max_length: Tokens of a text at most, as the rest is cut. None: nothing is cut.
 
     Example:
         >>> estimated_tokens("what is a panda?", ["hi", "The giant panda is a bear."])
         18
     """
     own = _tokens(query)
-    total = 0
-    for text in texts:
-        tokens = own + _tokens(text)
-        total += tokens if max_length is None else min(tokens, max_length)
-    return total
+    return sum(own + _tokens(text) for text in texts)
 
 
 def _tokens(text: str) -> int:
