@@ -42,6 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--model", default="minilm-maxsim")
+    parser.add_argument("--dtype", default="auto")
     parser.add_argument("--words", type=int, help="cut the passages to so many")
     parser.add_argument("--part-rows", type=int, default=500)
     parser.add_argument("--kill", choices=("worker", "driver", "nobody"), default="worker")
@@ -61,7 +62,7 @@ def main() -> None:
         elif asked.kill == "worker":
             threading.Thread(target=killed.run, args=(_some_worker,), daemon=True).start()
         report = _score(source, output, asked)
-        found = _look(source, output, asked.model) | {
+        found = _look(source, output, asked.model, asked.dtype) | {
             "killed": asked.kill,
             "killed after parts": killed.parts,
             "parts": report.parts,
@@ -70,6 +71,7 @@ def main() -> None:
             "tokens": report.tokens,
             "workers": WORKERS,
             "model": asked.model,
+            "dtype": asked.dtype,
             "words": asked.words,
         }
     print(json.dumps(found, indent=1))
@@ -89,7 +91,7 @@ def _score(source: Path, output: Path, asked: argparse.Namespace) -> Report:
         log_to_driver=False,
     )
     try:
-        options = ModelOptions(device="cpu", dtype="float32")
+        options = ModelOptions(device="cpu", dtype=asked.dtype)
         return score_parquet(
             source,
             output,
@@ -104,7 +106,8 @@ def _score(source: Path, output: Path, asked: argparse.Namespace) -> Report:
 
 def _drive(source: Path, output: Path, asked: argparse.Namespace) -> int:
     """Another process that drives the run; its id."""
-    arguments = ["--model", asked.model, "--part-rows", str(asked.part_rows)]
+    arguments = ["--model", asked.model, "--dtype", asked.dtype]
+    arguments += ["--part-rows", str(asked.part_rows)]
     command = [sys.executable, "-m", "benchmarks.ray_load", *arguments]
     return subprocess.Popen([*command, "--drive", str(source), str(output)], cwd=ROOT).pid
 
@@ -187,7 +190,7 @@ def _texts() -> tuple[Sequence[str], Sequence[str]]:
     return queries, texts
 
 
-def _look(source: Path, output: Path, model: str) -> dict[str, Any]:
+def _look(source: Path, output: Path, model: str, dtype: str) -> dict[str, Any]:
     """Count what came out, without the code that made it, and score some of it again."""
     from pyarrow import dataset, parquet
 
@@ -195,7 +198,7 @@ def _look(source: Path, output: Path, model: str) -> dict[str, Any]:
     rows = dataset.dataset(output, format="parquet").to_table().to_pylist()
     ids = Counter(row["id"] for row in rows)
     by_id = {row["id"]: row for row in rows}
-    reranker = Reranker(model, device="cpu", dtype="float32")
+    reranker = Reranker(model, device="cpu", dtype=dtype)
     step = max(1, len(given) // COMPARED)
     differences = [
         abs(reranker.rank(row["query"], [row["text"]])[0].score - by_id[row["id"]]["score"])

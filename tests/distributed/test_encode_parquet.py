@@ -34,4 +34,6 @@ def test_vectors_are_those_of_the_reference(pairs, tmp_path, make):
 
 def test_a_model_without_vectors_of_texts_is_refused(pairs, tmp_path, make):
     with pytest.raises(ValueError, match="has no vectors of texts"):
-        encode_parquet(pairs, tmp_path / "out", model=make("bert_reranker"), options=FLOAT32)
+        encode_parquet(
+            pairs, tmp_path / "out", model=make("bert_reranker"), options=FLOAT32, workers=1
+        )

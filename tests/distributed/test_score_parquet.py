@@ -195,6 +195,7 @@ def test_a_model_that_is_not_there_ends_the_run_with_that_error(pairs, tmp_path)
             tmp_path / "out",
             model=str(tmp_path / "no-such-model"),
             options=ModelOptions(local_files_only=True),
+            workers=1,
         )
     assert time.monotonic() - started < 60
     assert list((tmp_path / "out").glob("*.parquet")) == []
