@@ -11,7 +11,13 @@ from typing import TypeVar
 
 from starlette.requests import Request
 
-from rag_rerankers.errors import RemoteError, RemoteTimeoutError, RerankError, ScoreError
+from rag_rerankers.errors import (
+    RemoteError,
+    RemoteTimeoutError,
+    RerankError,
+    ScoreError,
+    StoreError,
+)
 from rag_rerankers.reranker import Reranker
 from rag_rerankers.server.dialects.job import Job, Outcome
 from rag_rerankers.server.gate import Gate
@@ -201,7 +207,7 @@ def _saying_what_went_wrong(request: Request) -> Iterator[None]:
     except RerankError as error:
         request_id = request.scope["state"]["request_id"]
         logged = {"request_id": request_id}
-        if not isinstance(error, RemoteError):  # which quotes what the server behind it sent
+        if isinstance(error, StoreError):  # others may quote a text
             logged["error"] = str(error)
         logger.exception("ranking failed", extra=logged)
         if isinstance(error, RemoteError):
