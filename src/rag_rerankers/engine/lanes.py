@@ -32,8 +32,6 @@ logger = logging.getLogger(__name__)
 _MOST_LANES = 4
 _SMALLEST = 256
 """Tokens below which a batch is not made smaller for the sake of an even end."""
-_ONE_BATCH = 1024
-"""Tokens for each lane that are not worth several batches: products are faster in large ones."""
 _LUMP = 1.2
 """How much longer than an even share a sequence must be, for all cores to share its pass."""
 _LONGEST_BATCH = 60.0
@@ -223,9 +221,10 @@ class Lanes:
                 return []
             if not lane.undivided:
                 share = tokens // self.count
-                one_batch = 0 < share <= min(_ONE_BATCH, budget) and not self._runner.padded
+                one_batch = 0 < share <= budget and not self._runner.padded
                 if one_batch and not self._running:
-                    # Little to do, and every lane is free: a batch each, all of one size.
+                    # It fits, and every lane is free: a batch each, all of one size. Several
+                    # smaller ones would cost more: products are faster in large ones.
                     self._shares.extend(self._queue.split(self.count, most_held))
                     self._work.notify_all()
                     return self._shares.popleft()
