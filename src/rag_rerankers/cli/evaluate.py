@@ -91,9 +91,9 @@ def evaluate(
         from rag_rerankers.evaluation import evaluate as run_evaluation
         from rag_rerankers.evaluation import load_collection, write_run
         from rag_rerankers.evaluation.dense import load_embedding
-        from rag_rerankers.evaluation.extras import needed
         from rag_rerankers.evaluation.report.json_file import as_json, write_json
         from rag_rerankers.evaluation.report.terminal import print_evaluation
+        from rag_rerankers.extras import needed
 
         # What would fail after hours of work fails now.
         for path in filter(None, (json_file, html)):

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from rag_rerankers.distributed.chunks import Chunk
-from rag_rerankers.distributed.libraries import FEATURE, needed
+from rag_rerankers.distributed.libraries import needed
 from rag_rerankers.distributed.report import Tally
 from rag_rerankers.distributed.worker import Assignment, Worker
 from rag_rerankers.errors import RerankError
@@ -75,8 +75,8 @@ def compute(chunks: Sequence[Chunk], assignment: Assignment, workers: Workers) -
         RerankError: Workers died again and again; what is done stays.
         Exception: What a worker found wrong with the whole run, such as a model that is not there.
     """
-    data = needed("ray.data", FEATURE)
-    exceptions = needed("ray.exceptions", FEATURE)
+    data = needed("ray.data")
+    exceptions = needed("ray.exceptions")
     low, high = workers.bounds
     with _connected(workers):
         dataset = data.from_items(
@@ -117,7 +117,7 @@ def _done(row: dict[str, Any]) -> Done:
 @contextmanager
 def _connected(workers: Workers) -> Iterator[None]:
     """A connection to a cluster; one that is there stays as it is."""
-    ray = needed("ray", FEATURE)
+    ray = needed("ray")
     mine = not ray.is_initialized()
     if mine:
         ray.init(address=workers.address, include_dashboard=False, logging_level=logging.WARNING)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from types import ModuleType
 
-from rag_rerankers.errors import MissingExtraError
+from rag_rerankers import extras
 
 __all__ = ["EXTRA", "FEATURE", "needed"]
 
@@ -13,19 +12,10 @@ EXTRA = "ray"
 FEATURE = "scoring on many machines (rag_rerankers.distributed)"
 
 
-def needed(module: str, feature: str) -> ModuleType:
+def needed(module: str, feature: str = FEATURE) -> ModuleType:
     """Import a library of the extra.
-
-    Args:
-        module: Its name.
-        feature: What needs it, for the message.
 
     Raises:
         MissingExtraError: It is not installed; the message holds the command that installs it.
     """
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != module.split(".")[0]:
-            raise  # the library is there, and something of its own is missing
-        raise MissingExtraError(feature, EXTRA) from error
+    return extras.needed(module, feature, EXTRA)

@@ -13,7 +13,7 @@ import rag_rerankers
 from rag_rerankers.distributed.attempts import Attempts
 from rag_rerankers.distributed.chunks import Input, cut, read_input
 from rag_rerankers.distributed.cluster import Workers, compute
-from rag_rerankers.distributed.libraries import FEATURE, needed
+from rag_rerankers.distributed.libraries import needed
 from rag_rerankers.distributed.manifest import Manifest
 from rag_rerankers.distributed.parts import Parts
 from rag_rerankers.distributed.places import Place, place
@@ -50,7 +50,7 @@ def open_input(
         MissingExtraError: pyarrow or Ray is not installed.
     """
     for module in ("pyarrow", "ray"):
-        needed(module, FEATURE)
+        needed(module)
     given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     if not given:
         raise DataError("no input is given")
@@ -111,7 +111,7 @@ def run(
         tell(total.rows)
     if missing:
         # Ray's pickle also takes what a script or a notebook defines.
-        pickled: bytes = needed("ray.cloudpickle", FEATURE).dumps(task)
+        pickled: bytes = needed("ray.cloudpickle").dumps(task)
         assignment = Assignment(
             task=pickled,
             source=source.places[0],

@@ -11,10 +11,10 @@ import numpy as np
 import regex
 
 from rag_rerankers.evaluation.collection import Collection
-from rag_rerankers.evaluation.extras import needed
 from rag_rerankers.evaluation.languages import Languages
 from rag_rerankers.evaluation.runs import Run
 from rag_rerankers.evaluation.top import best_first
+from rag_rerankers.extras import needed
 
 __all__ = ["rank_by_bm25", "terms"]
 

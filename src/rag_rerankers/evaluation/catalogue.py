@@ -7,7 +7,7 @@ from typing import Any
 
 from rag_rerankers.errors import DataError
 from rag_rerankers.evaluation.collection import Collection
-from rag_rerankers.evaluation.extras import needed
+from rag_rerankers.extras import needed
 
 __all__ = ["read_catalogue"]
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from rag_rerankers.evaluation.extras import needed
 from rag_rerankers.evaluation.runs import Run
+from rag_rerankers.extras import needed
 
 __all__ = ["Comparison", "Disagreement", "QueryComparison", "compare"]
 

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from rag_rerankers.evaluation.collection import Collection as Data
-from rag_rerankers.evaluation.extras import needed
+from rag_rerankers.extras import needed
 
 __all__ = ["Languages", "query_languages"]
 

@@ -7,8 +7,8 @@ from types import ModuleType
 from typing import Any
 
 from rag_rerankers.evaluation.collection import Qrels
-from rag_rerankers.evaluation.extras import needed
 from rag_rerankers.evaluation.runs import Run
+from rag_rerankers.extras import needed
 
 __all__ = ["default_measures", "measure", "parse_measures"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rag_rerankers.evaluation.extras import needed
+from rag_rerankers.extras import needed
 
 __all__ = ["Difference", "compare_values"]
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from rag_rerankers.errors import MissingExtraError
+from rag_rerankers.extras import needed
 
 __all__ = ["EXTRA", "ColbertAI", "load"]
 
@@ -58,8 +58,8 @@ def load() -> ColbertAI:
 
 
 def _import() -> ColbertAI:
-    faiss = _needed("faiss")
-    _needed("colbert")
+    faiss = needed("faiss", _FEATURE, EXTRA)
+    needed("colbert", _FEATURE, EXTRA)
     indexer = importlib.import_module("colbert.indexing.collection_indexer")
     return ColbertAI(
         config=importlib.import_module("colbert.infra.config").ColBERTConfig,
@@ -71,15 +71,6 @@ def _import() -> ColbertAI:
         residual_codec=indexer.ResidualCodec,
         faiss=faiss,
     )
-
-
-def _needed(module: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name != module:
-            raise  # it is there, and something of its own is missing
-        raise MissingExtraError(_FEATURE, EXTRA) from error
 
 
 @contextmanager

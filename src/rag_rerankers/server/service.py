@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from http import HTTPStatus
 from typing import TypeVar
 
 from starlette.requests import Request
@@ -69,7 +70,6 @@ class Service:
             Problem: 404, 413, 422, 503 or 504; see the documentation of the server.
         """
         model = self.models.find(jobs[0].model)
-        self._check_size(jobs)
 
         def work(reranker: Reranker) -> list[list[RankedDocument]]:
             return [
@@ -110,7 +110,6 @@ class Service:
             Problem: As for :meth:`rank`.
         """
         model = self.models.find(job.model)
-        self._check_size([job])
         result, _ = await self._run(work, model, [job], request)
         return result, model
 
@@ -124,10 +123,10 @@ class Service:
         reranker = model.reranker
         if reranker is None:  # for the type checker: find() has looked
             raise Problem(503, f"the model {model.name!r} is not loaded")
+        tokens = self._checked_size(jobs)
         note = request.scope["state"]["note"]
         note.update(model=model.name, texts=sum(len(job.texts) for job in jobs))
         seconds = _deadline(request, self.settings.timeout)
-        tokens = _tokens(jobs)
         with self._inside(tokens), _saying_what_went_wrong(request):
             result, done = await do(
                 lambda: work(reranker), request, model=model.name, seconds=seconds
@@ -139,28 +138,25 @@ class Service:
 
     @contextlib.contextmanager
     def _inside(self, tokens: int) -> Iterator[None]:
-        entrance = self.gate.enter(tokens)
         try:
-            entrance.__enter__()
-        except Problem:
-            self.metrics.shed.inc()
-            raise
-        try:
-            self._show_load()
-            yield
+            with self.gate.enter(tokens):
+                self._show_load()
+                yield
         except Problem as problem:
-            if problem.status == 504:
+            if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
+                self.metrics.shed.inc()
+            elif problem.status == HTTPStatus.GATEWAY_TIMEOUT:
                 self.metrics.late.inc()
             raise
         finally:
-            entrance.__exit__(None, None, None)
             self._show_load()
 
     def _show_load(self) -> None:
         self.metrics.inside.set(self.gate.requests)
         self.metrics.queued.set(self.gate.tokens)
 
-    def _check_size(self, jobs: Sequence[Job]) -> None:
+    def _checked_size(self, jobs: Sequence[Job]) -> int:
+        """How many tokens are asked for, if that is within the limits."""
         count = sum(len(job.texts) for job in jobs)
         if count > self.settings.max_documents:
             raise Problem(
@@ -168,17 +164,14 @@ class Service:
                 f"{count} documents are more than the {self.settings.max_documents} of one "
                 "request: send fewer",
             )
-        tokens = _tokens(jobs)
+        tokens = sum(estimated_tokens(job.query, job.texts) for job in jobs)
         if tokens > self.settings.max_tokens:
             raise Problem(
                 413,
                 f"about {tokens} tokens are more than the {self.settings.max_tokens} of one "
                 "request: send fewer or shorter texts",
             )
-
-
-def _tokens(jobs: Sequence[Job]) -> int:
-    return sum(estimated_tokens(job.query, job.texts) for job in jobs)
+        return tokens
 
 
 def _deadline(request: Request, most: float) -> float:

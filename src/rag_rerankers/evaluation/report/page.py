@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag_rerankers.evaluation.comparison import Comparison
-from rag_rerankers.evaluation.extras import needed
 from rag_rerankers.evaluation.report.cases import Case, cases_of
 from rag_rerankers.evaluation.report.plot import Plot
 from rag_rerankers.evaluation.report.plots import agreement_plots, group_plot, recall_plot
@@ -28,6 +27,7 @@ from rag_rerankers.evaluation.report.tradeoff_plot import interval_plot, tradeof
 from rag_rerankers.evaluation.report.words import counted, isolated, number, signed, verdict
 from rag_rerankers.evaluation.results import Evaluation, System
 from rag_rerankers.evaluation.significance import Difference
+from rag_rerankers.extras import needed
 
 if TYPE_CHECKING:
     from jinja2 import Template

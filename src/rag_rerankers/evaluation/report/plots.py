@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
-from rag_rerankers.evaluation.extras import needed
 from rag_rerankers.evaluation.report.movement import recall_curve
 from rag_rerankers.evaluation.report.plot import Plot, direction, model_colours, plot_names
 from rag_rerankers.evaluation.report.svg import (
@@ -25,6 +24,7 @@ from rag_rerankers.evaluation.report.svg import (
 )
 from rag_rerankers.evaluation.report.words import counted, number, short_names
 from rag_rerankers.evaluation.results import Evaluation, System
+from rag_rerankers.extras import needed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

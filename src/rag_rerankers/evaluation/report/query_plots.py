@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rag_rerankers.evaluation.extras import needed
 from rag_rerankers.evaluation.report.movement import Move, Moves, lowest_grade, moves
 from rag_rerankers.evaluation.report.plot import SAME, Plot, direction
 from rag_rerankers.evaluation.report.svg import (
@@ -23,6 +22,7 @@ from rag_rerankers.evaluation.report.svg import (
 )
 from rag_rerankers.evaluation.report.words import counted, number, short, signed
 from rag_rerankers.evaluation.results import Evaluation, Gain, System
+from rag_rerankers.extras import needed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

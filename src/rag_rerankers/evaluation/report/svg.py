@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree as ET
 
-from rag_rerankers.evaluation.extras import needed
+from rag_rerankers.extras import needed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

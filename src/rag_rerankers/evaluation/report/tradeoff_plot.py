@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rag_rerankers.evaluation.extras import needed
 from rag_rerankers.evaluation.report.labels import Box, leader, place
 from rag_rerankers.evaluation.report.plot import Plot, direction, model_colours, plot_names
 from rag_rerankers.evaluation.report.svg import (
@@ -20,6 +19,7 @@ from rag_rerankers.evaluation.report.svg import (
 )
 from rag_rerankers.evaluation.report.words import number, signed, span, verdict
 from rag_rerankers.evaluation.results import Evaluation
+from rag_rerankers.extras import needed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rag_rerankers.errors import MissingExtraError
-from rag_rerankers.evaluation.extras import needed
+from rag_rerankers.extras import needed
 
 
 def test_a_library_that_is_there_is_imported() -> None:

@@ -1,4 +1,4 @@
-"""Libraries that come with the extras ``eval`` and ``datasets``."""
+"""Libraries that come with an extra."""
 
 from __future__ import annotations
 
