@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from rag_rerankers.cli.options import Device, Dtype
 from rag_rerankers.cli.screen import (
     failing_softly,
     no_loading_bar,
@@ -51,8 +52,8 @@ def compare(
     lenient: Annotated[
         bool, typer.Option("--lenient", help="Count mistakes in the data and go on.")
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16, int8.")] = "auto",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
 ) -> None:
     """Show how two rankings of your own questions differ, and what to judge by hand."""
     with failing_softly():

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from rag_rerankers import ModelOptions
-from rag_rerankers.cli.screen import failing_softly, print_json, say, stderr, stdout
+from rag_rerankers.cli.options import Device, Dtype, LongDocuments, MaxLength, Verbose
+from rag_rerankers.cli.screen import failing_softly, print_json, progress_bar, say, stdout
 from rag_rerankers.distributed import Report, encode_parquet, score_parquet
 
 __all__ = ["distribute"]
@@ -29,10 +29,6 @@ Workers = Annotated[int, typer.Option(help="How many actors.")]
 MaxWorkers = Annotated[int | None, typer.Option(help="Let Ray start up to so many.")]
 Cpus = Annotated[float, typer.Option(help="Cores of each worker.")]
 Gpus = Annotated[float, typer.Option(help="GPUs of each worker; 0.5 shares one.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda.")]
-Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16, int8.")]
-MaxLength = Annotated[int | None, typer.Option(help="Tokens that the model reads.")]
-LongDocuments = Annotated[str, typer.Option(help="truncate or max_passage.")]
 PartRows = Annotated[int, typer.Option(help="Rows of a file: what a dead worker loses at most.")]
 BatchSize = Annotated[int, typer.Option(help="Rows that are computed together.")]
 RetryFailed = Annotated[
@@ -42,7 +38,6 @@ Address = Annotated[
     str | None, typer.Option(help="The cluster's; else RAY_ADDRESS, else one of this machine.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON object.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say what runs where.")]
 
 
 @distribute.command()
@@ -148,13 +143,7 @@ def _count(workers: int, max_workers: int | None) -> int | tuple[int, int]:
 def _run(
     what: str, work: Callable[[Callable[[int], object]], Report], *, as_json: bool, verbose: bool
 ) -> None:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with failing_softly(verbose=verbose), Progress(*columns, console=stderr, transient=True) as bar:
+    with failing_softly(verbose=verbose), progress_bar() as bar:
         task = bar.add_task(f"{what} rows", total=None)
         report = work(lambda rows: bar.advance(task, rows))
     if as_json:

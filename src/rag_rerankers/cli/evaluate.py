@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from rag_rerankers.cli.options import Device, Dtype, LongDocuments, MaxLength, Verbose
 from rag_rerankers.cli.screen import (
     failing_softly,
     no_loading_bar,
@@ -80,11 +81,11 @@ def evaluate(
         bool, typer.Option("--lenient", help="Count mistakes in the data and go on.")
     ] = False,
     cost: Annotated[bool, typer.Option(help="Also time small batches and read the memory.")] = True,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16, int8.")] = "auto",
-    max_length: Annotated[int | None, typer.Option(help="Tokens that the model reads.")] = None,
-    long_documents: Annotated[str, typer.Option(help="truncate or max_passage.")] = "truncate",
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what runs where.")] = False,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    max_length: MaxLength = None,
+    long_documents: LongDocuments = "truncate",
+    verbose: Verbose = False,
 ) -> None:
     """Measure a first stage, and what reranking it by each model changes and costs."""
     with failing_softly(verbose=verbose):

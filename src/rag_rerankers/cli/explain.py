@@ -12,6 +12,7 @@ import typer
 from rich.text import Text
 
 from rag_rerankers import Explanation, Reranker
+from rag_rerankers.cli.options import Device, Dtype, LongDocuments, MaxLength, Verbose
 from rag_rerankers.cli.screen import (
     failing_softly,
     no_loading_bar,
@@ -34,12 +35,12 @@ def explain(
     html: Annotated[
         Path | None, typer.Option(help="Write a page with a heat map, one file, here.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16, int8.")] = "auto",
-    max_length: Annotated[int | None, typer.Option(help="Tokens that the model reads.")] = None,
-    long_documents: Annotated[str, typer.Option(help="truncate or max_passage.")] = "truncate",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    max_length: MaxLength = None,
+    long_documents: LongDocuments = "truncate",
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what runs where.")] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Show which token of a text each token of the question matched, and how strongly."""
     with failing_softly(verbose=verbose):

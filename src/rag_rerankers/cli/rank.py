@@ -10,6 +10,15 @@ from rich.table import Table
 from rich.text import Text
 
 from rag_rerankers import RankedDocument, Reranker
+from rag_rerankers.cli.options import (
+    Device,
+    Dtype,
+    Keep,
+    LongDocuments,
+    MaxLength,
+    StoreFolder,
+    Verbose,
+)
 from rag_rerankers.cli.screen import (
     failing_softly,
     no_loading_bar,
@@ -39,20 +48,14 @@ def rank(
             "RAG_RERANKERS_API_KEY."
         ),
     ] = "minilm-maxsim",
-    keep: Annotated[
-        int | None,
-        typer.Option(help="Texts that a cascade's later models read; 15 by default."),
-    ] = None,
+    keep: Keep = None,
     top_n: Annotated[int | None, typer.Option(help="Keep this many; all by default.")] = None,
     threshold: Annotated[float | None, typer.Option(help="Least relevance, 0..1.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16, int8.")] = "auto",
-    max_length: Annotated[int | None, typer.Option(help="Tokens that the model reads.")] = None,
-    long_documents: Annotated[str, typer.Option(help="truncate or max_passage.")] = "truncate",
-    store: Annotated[
-        Path | None,
-        typer.Option(help="Folder that keeps the vectors of texts (late interaction only)."),
-    ] = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    max_length: MaxLength = None,
+    long_documents: LongDocuments = "truncate",
+    store: StoreFolder = None,
     on_failure: Annotated[
         str, typer.Option(help="raise, or keep_order: print the texts as they are, and warn.")
     ] = "raise",
@@ -60,7 +63,7 @@ def rank(
         float | None, typer.Option(help="Seconds that a server has; 60 by default.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what runs where.")] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Rank the texts of a file, best first."""
     with failing_softly(verbose=verbose):

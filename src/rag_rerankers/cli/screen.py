@@ -21,6 +21,7 @@ __all__ = [
     "failing_softly",
     "no_loading_bar",
     "print_json",
+    "progress_bar",
     "say",
     "show_progress",
     "stderr",
@@ -61,15 +62,20 @@ def visible(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def show_progress(description: str, items: Iterable[T], total: int) -> Iterable[T]:
-    """A bar on stderr while a loop runs."""
+def progress_bar() -> Progress:
+    """A bar on stderr, which is gone when its block ends."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=stderr, transient=True) as bar:
+    return Progress(*columns, console=stderr, transient=True)
+
+
+def show_progress(description: str, items: Iterable[T], total: int) -> Iterable[T]:
+    """A bar on stderr while a loop runs."""
+    with progress_bar() as bar:
         yield from bar.track(items, total=total, description=description)
 
 

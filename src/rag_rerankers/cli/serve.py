@@ -8,6 +8,15 @@ from typing import Annotated
 import typer
 
 from rag_rerankers import ModelOptions
+from rag_rerankers.cli.options import (
+    Device,
+    Dtype,
+    Keep,
+    LongDocuments,
+    MaxLength,
+    StoreFolder,
+    Verbose,
+)
 from rag_rerankers.cli.screen import failing_softly, no_loading_bar, say
 
 __all__ = ["serve"]
@@ -46,18 +55,13 @@ def serve(
     max_queue_tokens: Annotated[
         int, typer.Option(help="Their tokens at most (estimated).")
     ] = 2_000_000,
-    keep: Annotated[
-        int | None, typer.Option(help="Texts that a cascade's later models read; 15 by default.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16, int8.")] = "auto",
-    max_length: Annotated[int | None, typer.Option(help="Tokens that a model reads.")] = None,
-    long_documents: Annotated[str, typer.Option(help="truncate or max_passage.")] = "truncate",
+    keep: Keep = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    max_length: MaxLength = None,
+    long_documents: LongDocuments = "truncate",
     batch_tokens: Annotated[int | None, typer.Option(help="Tokens per forward pass.")] = None,
-    store: Annotated[
-        Path | None,
-        typer.Option(help="Folder that keeps the vectors of texts (late interaction only)."),
-    ] = None,
+    store: StoreFolder = None,
     playground: Annotated[
         bool, typer.Option("--playground/--no-playground", help="A page to try it, at /.")
     ] = True,
@@ -79,7 +83,7 @@ def serve(
     address: Annotated[
         str | None, typer.Option(help="With --ray: the cluster's; else RAY_ADDRESS, else local.")
     ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Serve models over HTTP, as Cohere, Jina, infinity, vLLM and TEI do."""
     with failing_softly(verbose=verbose):

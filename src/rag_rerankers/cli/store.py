@@ -7,12 +7,20 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from rag_rerankers import Reranker, StoreError, StoreInfo, TokenStore
-from rag_rerankers.cli.screen import failing_softly, no_loading_bar, print_json, say, stderr, stdout
+from rag_rerankers.cli.options import Device, Dtype, LongDocuments, Verbose
+from rag_rerankers.cli.screen import (
+    failing_softly,
+    no_loading_bar,
+    print_json,
+    progress_bar,
+    say,
+    stderr,
+    stdout,
+)
 from rag_rerankers.cli.texts import read_texts
 from rag_rerankers.store.database import FILE
 from rag_rerankers.store.shelf import COMPRESSIONS, DEFAULT_COMPRESSION
@@ -26,7 +34,6 @@ store = typer.Typer(
 
 Folder = Annotated[Path, typer.Argument(help="The store's folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON object.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say what runs where.")]
 
 
 @store.command()
@@ -54,10 +61,10 @@ def warm(
     max_size: Annotated[
         str | None, typer.Option(help="Bound on the file, such as 20GB: the oldest go.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16, int8.")] = "auto",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
     max_length: Annotated[int | None, typer.Option(help="Tokens of a text.")] = None,
-    long_documents: Annotated[str, typer.Option(help="truncate or max_passage.")] = "truncate",
+    long_documents: LongDocuments = "truncate",
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -79,13 +86,7 @@ def warm(
                 long_documents=long_documents,
                 store=kept,
             )
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=stderr, transient=True) as bar:
+        with progress_bar() as bar:
             task = bar.add_task("encoding", total=total)
             done = reranker.warm(read_texts(texts), tell=lambda n: bar.advance(task, n))
     if as_json:
