@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 
+from rag_rerankers.once import OncePerKey
 from rag_rerankers.options import ModelOptions
 from rag_rerankers.reranker import Reranker
 from rag_rerankers.workers import worker_threads
 
 __all__ = ["ashared_reranker", "clear_shared_rerankers", "shared_reranker"]
 
-_rerankers: dict[tuple[str, ModelOptions], Reranker] = {}
-_locks: dict[tuple[str, ModelOptions], threading.Lock] = {}
-_guard = threading.Lock()
+_rerankers = OncePerKey[tuple[str, ModelOptions], Reranker]()
 
 
 def shared_reranker(model: str | os.PathLike[str], options: ModelOptions | None = None) -> Reranker:
@@ -32,12 +30,7 @@ def shared_reranker(model: str | os.PathLike[str], options: ModelOptions | None 
     """
     options = options or ModelOptions()
     key = (os.fspath(model), options)
-    with _guard:
-        lock = _locks.setdefault(key, threading.Lock())
-    with lock:
-        if key not in _rerankers:
-            _rerankers[key] = Reranker(model, **options.as_kwargs())
-        return _rerankers[key]
+    return _rerankers.get(key, lambda: Reranker(model, **options.as_kwargs()))
 
 
 async def ashared_reranker(
@@ -48,19 +41,6 @@ async def ashared_reranker(
     return await loop.run_in_executor(worker_threads("load"), shared_reranker, model, options)
 
 
-def _renew_locks() -> None:
-    # A lock that another thread held at the fork would never be released in the child.
-    global _guard
-    _guard = threading.Lock()
-    _locks.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_locks)
-
-
 def clear_shared_rerankers() -> None:
     """Forget the shared rerankers; each is freed once nobody uses it."""
-    with _guard:
-        _rerankers.clear()
-        _locks.clear()
+    _rerankers.clear()
