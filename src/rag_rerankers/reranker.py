@@ -23,6 +23,7 @@ from rag_rerankers.ranking import (
 )
 from rag_rerankers.remote.endpoint import is_url, shown
 from rag_rerankers.scorers.cascade import DEFAULT_KEEP, CascadeScorer, check_keep
+from rag_rerankers.scorers.explainable import why_not_explained
 from rag_rerankers.types import (
     AsyncScorer,
     ExplainingScorer,
@@ -236,11 +237,8 @@ class Reranker:
             ScoreError: The model returned NaN; the message names the indices.
             RemoteError: A server gave no scores.
         """
-        check_query(query)
-        candidates = check_texts(texts)
-        check_top_n(top_n)
-        check_threshold(threshold)
-        if not candidates or top_n == 0:
+        candidates = _checked(query, texts, top_n, threshold)
+        if not candidates:
             return []
         try:
             scores = self.scorer.score(query, candidates)
@@ -262,11 +260,8 @@ class Reranker:
         to a server is given up at once.
         """
         # Checked here, not in the thread: a mistake costs no thread and keeps a short traceback.
-        check_query(query)
-        candidates = check_texts(texts)
-        check_top_n(top_n)
-        check_threshold(threshold)
-        if not candidates or top_n == 0:
+        candidates = _checked(query, texts, top_n, threshold)
+        if not candidates:
             return []
         scorer = self.scorer
         if isinstance(scorer, AsyncScorer):
@@ -329,23 +324,10 @@ class Reranker:
         check_query(query)
         check_text(text)
         if not isinstance(self.scorer, ExplainingScorer):
-            raise TypeError(self._why_not_explained())
+            raise TypeError(why_not_explained(self.name, self.scorer))
         explanation = self.scorer.explain(query, text)
         check_scores([explanation.score], 1)
         return explanation
-
-    def _why_not_explained(self) -> str:
-        if isinstance(self.scorer, CascadeScorer):
-            for number, stage in enumerate(self.scorer.stages):
-                if isinstance(stage, ExplainingScorer):
-                    return (
-                        f"{self.name!r} is a cascade: explain the text with its late-interaction "
-                        f"stage itself, Reranker(reranker.scorer.stages[{number}]).explain(...)"
-                    )
-        return (
-            f"{self.name!r} cannot be explained token by token: only late-interaction models "
-            "(colbertv2, minilm-maxsim, ...) compare the tokens of query and text one by one"
-        )
 
     def _hits(
         self,
@@ -381,6 +363,17 @@ class Reranker:
             RankedDocument(index=i, text=text, score=math.nan, relevance=math.nan)
             for i, text in enumerate(texts[:top_n])
         ]
+
+
+def _checked(
+    query: str, texts: Iterable[str], top_n: int | None, threshold: float | None
+) -> list[str]:
+    """What is to be scored, if all arguments are good; nothing if nothing is wanted."""
+    check_query(query)
+    candidates = check_texts(texts)
+    check_top_n(top_n)
+    check_threshold(threshold)
+    return [] if top_n == 0 else candidates
 
 
 def _rebuild(kind: type[Reranker], model: Any, options: ModelOptions) -> Reranker:
