@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from rag_rerankers.remote.endpoint import is_url, parse_endpoint, shown
@@ -105,3 +107,12 @@ def test_secrets_are_neither_in_the_repr_nor_in_what_is_cleaned():
 )
 def test_what_is_shown_of_a_url(name, expected):
     assert shown(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "pair"),
+    [("http://ann@h", b"ann:"), ("http://:pw@h", b":pw"), ("http://ann:pw@h", b"ann:pw")],
+)
+def test_a_user_or_a_password_alone_is_basic_authentication_too(url, pair):
+    endpoint = parse_endpoint(url, None, "the-environments-key")
+    assert endpoint.authorization == f"Basic {base64.b64encode(pair).decode()}"

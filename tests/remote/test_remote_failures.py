@@ -53,6 +53,30 @@ async def test_a_refusal_that_stays_is_raised_as_it_is_and_not_looked_into_all_t
     assert counts[1:] == [1, 1]
 
 
+@both
+@pytest.mark.parametrize("status", [400, 404, 405, 422, 501])
+async def test_a_refusal_is_raised_when_asking_anew_finds_nothing_either(way, status):
+    class Closing(Jina):
+        closed = False
+
+        def answer(self, method, path, body):
+            if self.closed:
+                return httpx.Response(503)
+            if body is not None and "bad" in body["documents"]:
+                self.closed = True
+                return httpx.Response(status, json={"detail": "bad document"})
+            return super().answer(method, path, body)
+
+    server = Closing()
+    remote = scorer(server)
+    await score(remote, way, QUERY, TEXTS)
+    before = len(server.requests)
+    with pytest.raises(RemoteError, match="bad document") as caught:
+        await score(remote, way, QUERY, ["bad"])
+    assert caught.value.status == status
+    assert len(server.requests) - before > 1  # it was looked into
+
+
 class Failing(Tei):
     """Answers so many requests with a status, then as it should."""
 

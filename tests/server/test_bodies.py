@@ -195,3 +195,12 @@ async def test_all_bodies_together_have_a_limit():
     first.cancel()
     await asyncio.wait((first,))
     assert room.held == 0
+
+
+def test_room_holds_as_much_as_it_says():
+    room = Room(10)
+    room.take(4)
+    room.take(6)
+    with pytest.raises(Problem):
+        room.take(1)
+    assert room.held == 10

@@ -111,3 +111,9 @@ def test_what_is_no_list_of_strings_is_refused_without_being_shown(keys):
         check_keys(keys)
     assert "one long" not in str(caught.value)
     assert "bytes-bytes" not in str(caught.value)
+
+
+def test_eight_characters_are_a_key():
+    assert check_keys(["12345678"]) == ("12345678",)
+    with pytest.raises(ValueError, match="API key 1 has 7 characters"):
+        check_keys(["1234567"])
