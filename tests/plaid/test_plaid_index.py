@@ -91,7 +91,10 @@ def test_threads_share_an_index(built):
     expected = {query: built.search(query, 5) for query in QUERIES}
     with ThreadPoolExecutor(8) as threads:
         for query, found in zip(QUERIES * 5, threads.map(built.search, QUERIES * 5), strict=True):
-            assert found[:5] == expected[query]
+            assert [hit.id for hit in found[:5]] == [hit.id for hit in expected[query]]
+            # Threads share forward passes, and a product of another shape rounds otherwise.
+            scores = [hit.score for hit in expected[query]]
+            assert [hit.score for hit in found[:5]] == pytest.approx(scores, abs=1e-4)
 
 
 async def test_asyncio(built):
