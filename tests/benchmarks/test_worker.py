@@ -89,3 +89,10 @@ def test_in_a_heat_everybody_runs_as_often_and_failures_stay():
     assert "seconds" not in bad
     assert slow["agreement"] == fast["agreement"] == 1.0
     assert (slow["roles"], fast["roles"]) == (["best"], [])
+
+
+@pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="Linux only")
+def test_when_memory_runs_out_a_contestant_dies_before_its_parent(worker):
+    _loaded(worker)
+    adjusted = Path(f"/proc/{worker._process.pid}/oom_score_adj").read_text("ascii")
+    assert int(adjusted) > int(Path("/proc/self/oom_score_adj").read_text("ascii"))
