@@ -30,7 +30,7 @@ __all__ = ["Lanes"]
 logger = logging.getLogger(__name__)
 
 _MOST_LANES = 4
-_SMALLEST = 256
+_SMALLEST = 384
 """Tokens below which a batch is not made smaller for the sake of an even end."""
 _LUMP = 1.2
 """How much longer than an even share a sequence must be, for all cores to share its pass."""

@@ -125,7 +125,7 @@ def _symmetric(
     """Levels 1..255 around 128, shape as ``states``, and scales, shape (tokens, 1)."""
     scale = torch.maximum(states.amax(-1, keepdim=True), states.amin(-1, keepdim=True).neg_())
     scale.div_(127).clamp_min_(1e-20)
-    return _to_levels(torch.mul(states, scale.reciprocal(), out=out)), scale
+    return _to_levels(torch.mul(states, scale.reciprocal(), out=out), 128), scale
 
 
 def _one_sided(
@@ -133,16 +133,22 @@ def _one_sided(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Levels 0..255 from ``lowest`` to the row's maximum, and scales."""
     scale = states.amax(-1, keepdim=True).sub_(lowest).div_(255).clamp_min_(1e-20)
-    inverse = scale.reciprocal()
-    # s inverse - lowest inverse - 128, in one pass
-    return _to_levels(torch.addcmul(inverse * -lowest - 128, states, inverse, out=out)), scale
+    return _to_levels(torch.sub(states, lowest, out=out).mul_(scale.reciprocal())), scale
 
 
-def _to_levels(centred: torch.Tensor) -> torch.Tensor:
-    """Numbers in -128..127 to unsigned levels 0..255."""
-    # torch converts to int8 with vector instructions, but not to uint8; flipping the highest bit
-    # turns one into the other.
-    return centred.round_().to(torch.int8).view(torch.uint8).bitwise_xor_(128)
+# Above this number, 1.5 times 2 to the 23rd, float32 has nothing but whole numbers.
+_ONLY_WHOLE = 12582912.0
+
+
+def _to_levels(states: torch.Tensor, zero: int = 0) -> torch.Tensor:
+    """Rounds ``states + zero``, numbers in 0..255, to 8 bits; writes over ``states``.
+
+    Adding the large number rounds, as :func:`torch.round` would, and leaves the level in the lowest
+    8 bits. Each step is one that torch has vector instructions for, which its conversion from
+    float to uint8 is not.
+    """
+    shifted = states.add_(_ONLY_WHOLE + zero).view(torch.int32)
+    return shifted.to(torch.int8).view(torch.uint8)
 
 
 class Int8Module(torch.nn.Module):
