@@ -16,6 +16,8 @@ __all__ = ["ARTICLE", "Judged", "judged"]
 
 ARTICLE = "article_loop"
 """Key of the loop that the article shows."""
+REAL_WEIGHTS = "minilm-maxsim"
+"""The model whose weights are not random, so that its rankings mean something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +56,28 @@ def _against_peers(store: Store) -> Iterator[Judged]:
         return
     others = [row for row in rows(part) if row.peer != OURS and row.to_best is not None]
     where = "bge, 50 candidates: "
-    yield from _least(
-        where + "the fastest peer at its best", 1.2, [r for r in others if r.peer != ARTICLE]
-    )
+    peers = [row for row in others if row.peer != ARTICLE]
+    fastest = where + "the fastest peer at its best"
+    yield from _least(f"{fastest}, at equal or better fidelity", 1.2, _as_faithful(store, peers))
+    yield from _least(f"{fastest}, of any fidelity", 1.2, peers)
     yield from _least(where + "the article's loop", 4, [r for r in others if r.peer == ARTICLE])
     defaults = [row for row in others if "defaults" in row.roles and row.peer != ARTICLE]
     yield from _least(where + "peers at their defaults", 4, defaults)
+
+
+def _as_faithful(store: Store, peers: list[Row]) -> list[Row]:
+    """Peers whose rankings are at least as close to float32's as this project's.
+
+    Judged with real weights; who was not compared there counts as faithful.
+    """
+    compared = (store.get(f"fidelity/{REAL_WEIGHTS}") or {}).get("rows", [])
+    taus: dict[tuple[str, str], float] = {}
+    for row in compared:
+        if "error" not in row:
+            key = (row["peer"], row["dtype"])
+            taus[key] = max(row["tau"], taus.get(key, -1.0))
+    own = min((tau for (peer, _), tau in taus.items() if peer == OURS), default=-1.0)
+    return [row for row in peers if taus.get((row.peer, row.dtype), 1.0) >= own]
 
 
 def _least(what: str, target: float, found: list[Row]) -> Iterator[Judged]:

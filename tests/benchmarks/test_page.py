@@ -105,8 +105,10 @@ def test_promises_by_hand(tmp_path):
     many = "minilm-cross, 32 callers with 10 candidates each, "
     short = "minilm-cross, 32 callers with one short candidate each, "
     llama = "colbert, 50 candidates from the store: against LlamaIndex's ColbertRerank"
+    fastest = "bge, 50 candidates: the fastest peer at its best"
     assert found == {
-        "bge, 50 candidates: the fastest peer at its best": ("1.50x", True),
+        f"{fastest}, at equal or better fidelity": ("1.50x", True),
+        f"{fastest}, of any fidelity": ("1.50x", True),
         "bge, 50 candidates: the article's loop": ("7.00x", True),
         "bge, 50 candidates: peers at their defaults": ("4.50x", True),
         "bge, 10, 50 candidates: never slower at equal dtype": ("1.25x", True),
@@ -126,6 +128,24 @@ def test_promises_by_hand(tmp_path):
         # .55 s; one hundredth of 50 s is .5 s.
         "colbert: warming again with 1% changed, over 1% of the first": ("1.10x", True),
     }
+
+
+@pytest.mark.parametrize(
+    ("tau", "measured"),
+    [(0.90, "4.50x"), (0.95, "1.50x"), (None, "1.50x")],  # less faithful, as faithful, unknown
+)
+def test_a_fast_peer_of_less_fidelity_is_told_apart(tmp_path, tau, measured):
+    store = _store(tmp_path)
+    same = {"dtype": "int8", "config": "x", "least_tau": 0.8, "top_10": 0.9}
+    rows = [{"peer": "ours", "name": "rag-rerankers", "tau": 0.95, **same}]
+    if tau is not None:
+        rows.append({"peer": "quick", "name": "Quick", "tau": tau, **same})
+    rows.append({"peer": "gone", "error": "cannot be installed"})
+    store.put("fidelity/minilm-maxsim", {"rows": rows})
+    found = {one.what: one.measured.split()[0] for one in judged(store)}
+    fastest = "bge, 50 candidates: the fastest peer at its best"
+    assert found[f"{fastest}, at equal or better fidelity"] == measured
+    assert found[f"{fastest}, of any fidelity"] == "1.50x"
 
 
 def test_the_page_holds_what_was_measured_and_what_was_not(tmp_path):
