@@ -2,11 +2,25 @@ from __future__ import annotations
 
 import os
 import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from rag_rerankers.once import OncePerKey
+
+
+def _held(value: str) -> tuple[Callable[[], str], threading.Event, threading.Event]:
+    """A making that says when it has begun, and goes on when it is told to."""
+    begun, go = threading.Event(), threading.Event()
+
+    def make() -> str:
+        begun.set()
+        assert go.wait(30)
+        return value
+
+    return make, begun, go
 
 
 def test_threads_that_ask_for_one_key_wait_for_one_making():
@@ -16,6 +30,7 @@ def test_threads_that_ask_for_one_key_wait_for_one_making():
 
     def make() -> object:
         made.append(1)
+        time.sleep(0.05)  # long enough for the others to come in
         return object()
 
     def ask(_: int) -> object:
@@ -30,12 +45,7 @@ def test_threads_that_ask_for_one_key_wait_for_one_making():
 
 def test_another_key_is_made_beside():
     values: OncePerKey[str, str] = OncePerKey()
-    begun, go = threading.Event(), threading.Event()
-
-    def slow() -> str:
-        begun.set()
-        assert go.wait(10)
-        return "slow"
+    slow, begun, go = _held("slow")
 
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(values.get, "a", slow)
@@ -62,12 +72,7 @@ def test_what_is_forgotten_is_made_again():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_child_does_not_wait_for_a_thread_of_its_parent():
     values: OncePerKey[str, str] = OncePerKey()
-    begun, go = threading.Event(), threading.Event()
-
-    def slow() -> str:
-        begun.set()
-        assert go.wait(30)
-        return "parent"
+    slow, begun, go = _held("parent")
 
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(values.get, "key", slow)
