@@ -12,7 +12,7 @@ from benchmarks.compared import Row, rows
 from benchmarks.contestants import OURS
 from benchmarks.figures import line
 from benchmarks.models import TITLES
-from benchmarks.places import IMAGES
+from benchmarks.places import images_of
 from benchmarks.store import Store
 
 if TYPE_CHECKING:
@@ -38,22 +38,23 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def draw(store: Store, folder: Path = IMAGES) -> list[Path]:
-    """Write every drawing that there are results for."""
+def draw(store: Store, folder: Path | None = None) -> list[Path]:
+    """Write every drawing that there are results for, named after the results."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     written = []
+    folder = folder or images_of(store.path)
     folder.mkdir(parents=True, exist_ok=True)
     for name, fill in DRAWINGS.items():
         with mpl.rc_context(_STYLE):
             figure = Figure(figsize=(7.2, 4.2), layout="constrained")
             axes = figure.add_subplot()
-            path = folder / f"{name}.svg"
+            path = folder / f"{store.path.stem}-{name}.svg"
             if not fill(axes, store):
                 path.unlink(missing_ok=True)
                 continue
-            if name == "speed-throughput":  # a line of text a bar
+            if name == "throughput":  # a line of text a bar
                 figure.set_figheight(1.2 + 0.26 * len(axes.get_yticks()))
             figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
         # matplotlib leaves blanks at the ends of lines, which git and editors take offence at.
@@ -189,8 +190,8 @@ def _bars(found: list[Row], candidates: int) -> Iterator[tuple[str, float, str]]
 
 
 DRAWINGS: Mapping[str, Callable[[Axes, Store], bool]] = {
-    "speed-candidates": _candidates,
-    "speed-tokens": _tokens,
-    "speed-callers": _callers,
-    "speed-throughput": _throughput,
+    "candidates": _candidates,
+    "tokens": _tokens,
+    "callers": _callers,
+    "throughput": _throughput,
 }

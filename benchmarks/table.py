@@ -1,7 +1,8 @@
-"""Writes ``benchmarks/README.md`` from the results."""
+"""Writes the page of some results: ``benchmarks/README.md`` from ``speed.json``."""
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,14 +16,15 @@ from benchmarks.environment import SHOWN
 from benchmarks.figures import Spread, line, percentile, spread
 from benchmarks.judged import judged
 from benchmarks.models import NAMES, TITLES
-from benchmarks.places import HERE, PAGE
+from benchmarks.places import HERE, images_of, page_of, published
 from benchmarks.store import Part, Store
 
 __all__ = ["page", "write"]
 
 
-def write(store: Store, path: Path = PAGE) -> None:
+def write(store: Store) -> None:
     """Write the page."""
+    path = page_of(store.path)
     path.write_text(page(store), "utf-8")
     print(f"written: {path.name}")
 
@@ -38,7 +40,12 @@ def page(store: Store) -> str:
         keep_trailing_newline=True,
     )
     templates.filters["spread"] = _spread
+    beside = store.path.parent
     return templates.get_template("speed.md.j2").render(
+        results=store.path.name,
+        drawings=f"{Path(os.path.relpath(images_of(store.path), beside)).as_posix()}/"
+        f"{store.path.stem}",
+        others=list(_others(store.path)),
         judged=judged(store),
         machines=dict(store.under("machine")),
         versions=dict(_versions(store)),
@@ -57,6 +64,15 @@ def page(store: Store) -> str:
         ],
         quick=sorted(key for key, part in store.parts.items() if part.get("quick")),
     )
+
+
+def _others(results: Path) -> Iterator[tuple[str, str]]:
+    """Machines and pages of the other published results."""
+    if results in published():
+        for path in published():
+            if path != results and path.exists():
+                names = [name for name, _ in Store(path).under("machine")]
+                yield ", ".join(names), page_of(path).name
 
 
 def _spread(found: Spread | None, digits: int = 2) -> str:

@@ -9,10 +9,10 @@ pytest.importorskip("matplotlib", reason="needs the extra 'eval'")
 
 from benchmarks.compared import floor_rates, rows
 from benchmarks.judged import judged
-from benchmarks.places import IMAGES, PAGE, RESULTS
+from benchmarks.places import images_of, page_of, published
 from benchmarks.plots import DRAWINGS, draw
 from benchmarks.store import Store
-from benchmarks.table import page
+from benchmarks.table import page, write
 
 
 def _member(peer, config, dtype, seconds, *roles, **more):
@@ -173,7 +173,7 @@ def test_the_page_holds_what_was_measured_and_what_was_not(tmp_path):
 def test_drawings_are_the_same_every_time_and_carry_no_date(tmp_path):
     store = _store(tmp_path)
     first, again = draw(store, tmp_path / "a"), draw(store, tmp_path / "b")
-    assert [path.stem for path in first] == list(DRAWINGS)
+    assert [path.stem for path in first] == [f"speed-{name}" for name in DRAWINGS]
     for one, other in zip(first, again, strict=True):
         text = one.read_text("utf-8")
         assert text == other.read_text("utf-8")
@@ -187,9 +187,18 @@ def test_nothing_is_drawn_of_what_was_not_measured(tmp_path):
     assert "no data" not in page(Store(tmp_path / "none.json"))
 
 
-@pytest.mark.skipif(not RESULTS.exists(), reason="benchmarks/speed.json is not measured yet")
-def test_the_published_page_and_drawings_are_those_of_the_results(tmp_path):
-    store = Store(RESULTS)
-    assert PAGE.read_text("utf-8") == page(store)
+@pytest.mark.parametrize("results", published(), ids=lambda path: path.name)
+def test_the_published_pages_and_drawings_are_those_of_the_results(results, tmp_path):
+    store = Store(results)
+    assert page_of(results).read_text("utf-8") == page(store)
     for path in draw(store, tmp_path):
-        assert path.read_bytes() == (IMAGES / path.name).read_bytes(), path.name
+        assert path.read_bytes() == (images_of(results) / path.name).read_bytes(), path.name
+
+
+def test_results_of_other_machines_have_pages_and_drawings_beside_them(tmp_path):
+    store = _store(tmp_path)
+    write(store)
+    text = (tmp_path / "speed.md").read_text("utf-8")
+    assert "![Throughput at 50 candidates](./speed-throughput.svg)" in text
+    draw(store)
+    assert (tmp_path / "speed-throughput.svg").exists()

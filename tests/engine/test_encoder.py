@@ -11,9 +11,10 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from transformers import AutoModel, AutoModelForSequenceClassification
 
 from rag_rerankers.engine import encoder as encoder_module
+from rag_rerankers.engine import probe
 from rag_rerankers.engine.attention import PackedLayout
 from rag_rerankers.engine.encoder import FusedEncoder
-from rag_rerankers.engine.linear import FloatLinear
+from rag_rerankers.engine.linear import FloatLinear, PackedLinear
 from rag_rerankers.engine.probe import choose_runner
 from rag_rerankers.engine.runners import PackedRunner, PaddedRunner
 from rag_rerankers.tokenization import TokenSequence
@@ -158,7 +159,7 @@ def test_the_weights_of_query_key_and_value_are_views_of_one_tensor():
     encoder = FusedEncoder(model)
     layers = [*encoder._layers, encoder._last]
     for parts, were, layer in zip(attention_weights(model), before, layers, strict=True):
-        joined = (layer.query or layer.rest)._weight
+        joined = (layer.query or layer.rest).weight
         n_bytes = 32 * 32 * 4
         starts = [joined.data_ptr() + n * n_bytes for n in range(3)]
         assert [part.data_ptr() for part in parts] == starts
@@ -167,7 +168,7 @@ def test_the_weights_of_query_key_and_value_are_views_of_one_tensor():
     for mine, theirs in [(one.attended, first.attention.output.dense),
                          (one.widen, first.intermediate.dense),
                          (one.narrow, first.output.dense)]:  # fmt: skip
-        assert mine._weight.data_ptr() == theirs.weight.data_ptr()
+        assert mine.weight.data_ptr() == theirs.weight.data_ptr()
 
 
 def test_int8_leaves_the_models_weights_alone_until_they_are_released():
@@ -195,6 +196,33 @@ def test_release_frees_the_layers_and_int8_goes_on():
     gc.collect()
     assert len(matrices) == 3 * 6
     assert all(one.expired() for one in matrices), "somebody still holds float weights"
+
+
+def test_packing_frees_the_layers_and_gives_the_same():
+    model = built("bert")
+    layers = list(model.encoder.parameters())
+    encoder = FusedEncoder(model)
+    layout = PackedLayout.of([5, 3], [5, 3], CPU)
+    inputs = {"input_ids": torch.arange(8)[None], "position_ids": torch.arange(8)[None]}
+    with torch.inference_mode():
+        expected = encoder(layout, **inputs), encoder(layout, firsts=True, **inputs)
+        encoder.pack()
+        got = encoder(layout, **inputs), encoder(layout, firsts=True, **inputs)
+    torch.testing.assert_close(got, expected, atol=1e-6, rtol=1e-5)
+    assert all(parameter.numel() == 0 for parameter in layers)
+    for layer in [*encoder._layers, encoder._last]:
+        parts = [layer.query, layer.rest, layer.attended, layer.widen, layer.narrow]
+        kinds = {type(part) for part in parts if part is not None}
+        assert kinds == {PackedLinear}
+
+
+@pytest.mark.parametrize("pays", [True, False])
+@pytest.mark.parametrize("with_logits", [True, False], ids=["logits", "hidden states"])
+def test_float_weights_are_laid_out_where_it_pays(make, monkeypatch, pays, with_logits):
+    monkeypatch.setattr(probe, "packing_pays", lambda dtype: pays and dtype == torch.float32)
+    runner = choose_runner(loaded(make, "bert_reranker"), 0, with_logits=with_logits)
+    assert isinstance(runner, PackedRunner)
+    assert type(runner.encoder._last.rest) is (PackedLinear if pays else FloatLinear)
 
 
 @pytest.mark.parametrize("with_logits", [True, False], ids=["logits", "hidden states"])

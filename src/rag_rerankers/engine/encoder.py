@@ -9,7 +9,7 @@ numbers, see :func:`rag_rerankers.engine.probe.choose_runner`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,7 +17,8 @@ from torch.nn.functional import gelu, layer_norm
 from transformers import PreTrainedModel
 
 from rag_rerankers.engine.attention import PackedLayout, attend
-from rag_rerankers.engine.linear import FloatLinear, Int8Linear, Linear
+from rag_rerankers.engine.device import cpu_has_bfloat16
+from rag_rerankers.engine.linear import FloatLinear, Int8Linear, Linear, PackedLinear
 
 __all__ = ["FusedEncoder"]
 
@@ -87,6 +88,9 @@ class FusedEncoder:
         self._last = _read(last, kind, apart=True)
         attention = body.encoder.layer[0].attention.self
         self._heads = int(attention.num_attention_heads)
+        # Products in bfloat16 lose less than int8's do.
+        low = int8 or model.dtype == torch.bfloat16
+        self._half = low and model.device.type == "cpu" and cpu_has_bfloat16()
 
     def __call__(
         self,
@@ -108,13 +112,15 @@ class FusedEncoder:
         states: torch.Tensor = self._embeddings(input_ids=input_ids, **inputs)[0]
         for layer in self._layers:
             query, key, value = self._parts(layer.rest(states), 3)
-            states = _finish(layer, attend(query, key, value, layout=layout), states)
+            states = _finish(
+                layer, attend(query, key, value, layout=layout, half=self._half), states
+            )
         last = self._last
         assert last.query is not None
         key, value = self._parts(last.rest(states), 2)
         asking = states[layout.starts[:-1].long()] if firsts else states
         (query,) = self._parts(last.query(asking), 1)
-        context = attend(query, key, value, layout=layout, firsts=firsts)
+        context = attend(query, key, value, layout=layout, firsts=firsts, half=self._half)
         return _finish(last, context, asking)
 
     def _parts(self, states: torch.Tensor, number: int) -> tuple[torch.Tensor, ...]:
@@ -122,10 +128,39 @@ class FusedEncoder:
         parts: tuple[torch.Tensor, ...] = states.unflatten(1, (number, self._heads, -1)).unbind(1)
         return parts
 
+    def pack(self) -> None:
+        """Lay the weights out for the CPU, layer by layer; the model's own are freed."""
+        own = self._body.encoder.layer
+        self._layers = [
+            _packed(layer, module) for layer, module in zip(self._layers, own, strict=False)
+        ]
+        self._last = _packed(self._last, own[-1])
+
     def release(self) -> None:
         """Free the model's own weights of the layers: they are not needed beside int8 ones."""
-        for parameter in self._body.encoder.parameters():
-            parameter.data = parameter.data.new_empty(0)
+        _free(self._body.encoder)
+
+
+def _packed(layer: _Layer, module: torch.nn.Module) -> _Layer:
+    """The same layer with its float products laid out for the CPU; the module's are freed."""
+    _free(module)
+    return replace(
+        layer,
+        query=None if layer.query is None else _laid_out(layer.query),
+        rest=_laid_out(layer.rest),
+        attended=_laid_out(layer.attended),
+        widen=_laid_out(layer.widen),
+        narrow=_laid_out(layer.narrow),
+    )
+
+
+def _laid_out(part: Linear) -> Linear:
+    return PackedLinear(part) if isinstance(part, FloatLinear) else part
+
+
+def _free(module: torch.nn.Module) -> None:
+    for parameter in module.parameters():
+        parameter.data = parameter.data.new_empty(0)
 
 
 def _finish(layer: _Layer, context: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
