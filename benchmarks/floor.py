@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["FLOOR", "KERNELS", "Floor"]
 
 KERNELS = {
-    "float32": ("linear",),
-    "bfloat16": ("linear",),
+    "float32": ("linear", "packed onednn"),
+    "bfloat16": ("linear", "packed onednn"),
     "int8": ("dynamic onednn", "dynamic fbgemm", "qlinear_pointwise"),
 }
 BATCHES = (512, 2048)
@@ -94,6 +94,9 @@ def _product(kernel: str, dtype: str, inputs: int, outputs: int) -> Product:
     if kernel == "linear":
         cast = weight.to(getattr(torch, dtype))
         return lambda x: torch.nn.functional.linear(x, cast)
+    if kernel == "packed onednn":
+        laid_out = torch.ops.mkldnn._reorder_linear_weight(weight.to(getattr(torch, dtype)))
+        return lambda x: torch.ops.mkldnn._linear_pointwise(x, laid_out, None, "none", [], "")
     scale = weight.abs().amax(1) / 127
     zeros = torch.zeros(outputs, dtype=torch.long)
     if kernel == "qlinear_pointwise":
