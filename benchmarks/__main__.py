@@ -40,7 +40,7 @@ MODELS: dict[str, tuple[Model, ...]] = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the parts that were asked for."""
     asked = _parser().parse_args(arguments)
-    store = Store(asked.results)
+    store = Store(asked.results.resolve())
     setting = Setting(
         store=store,
         data=asked.data,

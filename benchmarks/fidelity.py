@@ -25,6 +25,7 @@ __all__ = ["measure", "overlap", "tau"]
 
 COUNT = 50
 SETS = 6
+FULL_SIZE: Model = "bge"
 
 
 def measure(setting: Setting, model: Model) -> dict[str, Any]:
@@ -34,7 +35,7 @@ def measure(setting: Setting, model: Model) -> dict[str, Any]:
     expected = _scores(setting, Contestant(OURS, reference), model, sets)
     rows = []
     for key in [OURS, *keys_for(model, setting.peers)]:
-        for contestant in contestants(setting, key, model):
+        for contestant in _measured(setting, key, model):
             if contestant.config.dtype == "float32":
                 continue
             row: dict[str, Any] = {
@@ -60,6 +61,23 @@ def measure(setting: Setting, model: Model) -> dict[str, Any]:
             )
             say(f"fidelity, {model}, {contestant.name}: tau {statistics.mean(taus):.4f}")
     return {"candidates": COUNT, "sets": sets, "rows": rows}
+
+
+def _measured(setting: Setting, key: str, model: Model) -> list[Contestant]:
+    """What is measured of a peer for this model, and what was for the full-size one.
+
+    That one's weights are random, so that its own rankings say nothing.
+    """
+    chosen = contestants(setting, key, model)
+    stored = setting.store.get(f"sweep/{FULL_SIZE}/{key}")
+    if stored is not None and model != FULL_SIZE:
+        here = {config.label for config in find(key).configs(model)}
+        chosen += [
+            one
+            for one in contestants(setting, key, FULL_SIZE)
+            if one.config.label in here - {known.config.label for known in chosen}
+        ]
+    return chosen
 
 
 def tau(expected: list[float], got: list[float]) -> float:

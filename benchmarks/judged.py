@@ -74,10 +74,16 @@ def _as_faithful(store: Store, peers: list[Row]) -> list[Row]:
     taus: dict[tuple[str, str], float] = {}
     for row in compared:
         if "error" not in row:
-            key = (row["peer"], row["dtype"])
-            taus[key] = max(row["tau"], taus.get(key, -1.0))
+            # Of a configuration that was not compared, the best of its dtype speaks.
+            for of in (row["config"], row["dtype"]):
+                key = (row["peer"], of)
+                taus[key] = max(row["tau"], taus.get(key, -1.0))
     own = min((tau for (peer, _), tau in taus.items() if peer == OURS), default=-1.0)
-    return [row for row in peers if taus.get((row.peer, row.dtype), 1.0) >= own]
+
+    def tau(row: Row) -> float:
+        return taus.get((row.peer, row.config), taus.get((row.peer, row.dtype), 1.0))
+
+    return [row for row in peers if tau(row) >= own]
 
 
 def _least(what: str, target: float, found: list[Row]) -> Iterator[Judged]:

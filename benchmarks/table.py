@@ -71,8 +71,8 @@ def _others(results: Path) -> Iterator[tuple[str, str]]:
     if results in published():
         for path in published():
             if path != results and path.exists():
-                names = [name for name, _ in Store(path).under("machine")]
-                yield ", ".join(names), page_of(path).name
+                names = {part["machine"] for _, part in Store(path).under("cpu")}
+                yield ", ".join(sorted(names)), page_of(path).name
 
 
 def _spread(found: Spread | None, digits: int = 2) -> str:
