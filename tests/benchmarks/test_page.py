@@ -148,6 +148,29 @@ def test_a_fast_peer_of_less_fidelity_is_told_apart(tmp_path, tau, measured):
     assert found[f"{fastest}, of any fidelity"] == "1.50x"
 
 
+def test_a_configuration_that_was_compared_itself_speaks_for_itself(tmp_path):
+    store = _store(tmp_path)
+    rows = [
+        {
+            "peer": peer,
+            "config": config,
+            "dtype": "int8",
+            "tau": tau,
+            "least_tau": tau,
+            "top_10": 1.0,
+        }
+        for peer, config, tau in [
+            ("ours", "x", 0.95),
+            ("quick", "y", 0.99),
+            ("quick", "tuned", 0.9),
+        ]
+    ]
+    store.put("fidelity/minilm-maxsim", {"rows": rows})
+    found = {one.what: one.measured.split()[0] for one in judged(store)}
+    fastest = "bge, 50 candidates: the fastest peer at its best"
+    assert found[f"{fastest}, at equal or better fidelity"] == "4.50x"
+
+
 def test_the_page_holds_what_was_measured_and_what_was_not(tmp_path):
     text = page(_store(tmp_path))
     for expected in (

@@ -341,7 +341,14 @@ def test_states_are_written_over_only_where_they_may_be(lowest, dtype):
 # --- float weights laid out for the CPU ---
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+needs_bfloat16 = pytest.mark.skipif(
+    not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="oneDNN has no bfloat16 on this CPU"
+)
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, pytest.param(torch.bfloat16, marks=needs_bfloat16)], ids=str
+)
 @pytest.mark.parametrize("biased", [True, False], ids=["bias", "no bias"])
 @pytest.mark.parametrize("tokens", [1, 7, 130])
 def test_packed_products_equal_plain_ones(dtype, biased, tokens):
@@ -381,7 +388,7 @@ def test_weights_are_laid_out_where_it_pays(monkeypatch, capability, dtype, pays
     assert packing_pays.__wrapped__(dtype) is pays
 
 
-@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("native", [pytest.param(True, marks=needs_bfloat16), False])
 def test_bfloat16_weights_are_laid_out_where_the_cpu_multiplies_them(monkeypatch, native):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     monkeypatch.setattr(linear, "cpu_has_bfloat16", lambda: native)
