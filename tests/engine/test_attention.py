@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rag_rerankers.engine import attention
-from rag_rerankers.engine.attention import PACKED_ATTENTION, PackedLayout, attend, packed_attention
+from rag_rerankers.engine.attention import PACKED_ATTENTION, PackedLayout, packed_attention
 
 CPU = torch.device("cpu")
 
@@ -81,80 +80,6 @@ def test_a_sliding_window_hides_what_is_far(window, lengths):
     arrays = (x[0].double().numpy() for x in (q, k, v))
     expected = expected_attention(*arrays, lengths, lengths, 8**-0.5, window)
     np.testing.assert_allclose(got[0].numpy(), expected, atol=1e-5)
-
-
-# --- products in bfloat16 on a CPU ---
-
-
-def rows(heads: int, tokens: int, dim: int, seed: int) -> torch.Tensor:
-    return torch.randn(tokens, heads, dim, generator=torch.Generator().manual_seed(seed))
-
-
-def no_kernel(*_: object, **__: object) -> None:
-    raise AssertionError("the fused kernel was called")
-
-
-@pytest.mark.parametrize("block", [1 << 19, 3 * 70 * 70, 2500], ids=["whole", "parts", "single"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-@pytest.mark.parametrize(
-    ("lengths", "attended"),
-    [((70,), (70,)), ((66, 64, 64, 64), (66, 64, 64, 64)), ((70, 65, 65), (64, 65, 40))],
-    ids=str,
-)
-@pytest.mark.parametrize("scaling", [None, 0.3])
-def test_half_attention_is_attention(monkeypatch, block, dtype, lengths, attended, scaling):
-    monkeypatch.setattr(attention, "scaled_dot_product_attention", no_kernel)
-    monkeypatch.setattr(attention, "_BLOCK", block)
-    monkeypatch.setattr(attention, "_LEAST", 1)
-    # Neither keys nor values lie together, as they come out of one product.
-    joined = torch.stack([rows(4, sum(lengths), 64, seed) for seed in range(3)], 1).to(dtype)
-    q, k, v = joined.unbind(1)
-    layout = PackedLayout.of(lengths, attended, CPU)
-    got = attend(q, k, v, layout=layout, scaling=scaling, half=True)
-    wanted = expected_attention(
-        *(part.transpose(0, 1).double().numpy() for part in (q, k, v)),
-        lengths,
-        attended,
-        64**-0.5 if scaling is None else scaling,
-        None,
-    )
-    assert got.dtype == dtype
-    assert got.shape == q.shape
-    # Scores up to 20 in 8 bits move weights by a few per cent; values are around 1.
-    error = np.abs(got.double().numpy() - wanted)
-    assert error.max() < 0.12
-    assert error.mean() < 0.006
-
-
-def test_half_attention_does_not_overflow():
-    q = k = torch.full((64, 1, 64), 30.0)
-    v = rows(1, 64, 64, 0)
-    got = attend(q, k, v, layout=PackedLayout.of([64], [64], CPU), half=True)
-    torch.testing.assert_close(got, v.mean(0, keepdim=True).expand(64, -1, -1), atol=0.01, rtol=0)
-
-
-@pytest.mark.parametrize(
-    ("case", "options"),
-    [
-        ("short", {}),
-        ("long", {}),
-        ("grouped", {}),
-        ("window", {"window": 20}),
-        ("firsts", {"firsts": True}),
-    ],
-)
-def test_what_half_precision_does_not_pay_for_stays_exact(monkeypatch, case, options):
-    length = {"short": 60, "long": 100}.get(case, 80)
-    if case == "long":
-        monkeypatch.setattr(attention, "_BLOCK", 4999)
-    q, k, v = (rows(4, 2 * length, 64, seed) for seed in range(3))
-    if case == "grouped":
-        k, v = k[:, :2], v[:, :2]
-    if case == "firsts":
-        q = q[::length]
-    layout = PackedLayout.of([length] * 2, [length] * 2, CPU)
-    exact = attend(q, k, v, layout=layout, **options)
-    assert torch.equal(attend(q, k, v, layout=layout, half=True, **options), exact)
 
 
 def test_a_layout_knows_where_every_sequence_starts():

@@ -21,11 +21,6 @@ __all__ = ["PACKED_ATTENTION", "PackedLayout", "attend", "packed_attention", "to
 
 PACKED_ATTENTION = "rag_rerankers_packed"
 
-_BLOCK = 1 << 19
-"""Scores of queries and keys that are held at a time: as many as stay in the cache."""
-_LEAST = 4096
-"""Numbers of a head below which its product in bfloat16 does not pay; found by trying."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedLayout:
@@ -99,7 +94,6 @@ def attend(
     scaling: float | None = None,
     window: int | None = None,
     firsts: bool = False,
-    half: bool = False,
 ) -> torch.Tensor:
     """Attention within each sequence.
 
@@ -111,10 +105,9 @@ def attend(
         scaling: Factor on the products; None for ``1 / sqrt(dim)``.
         window: A token sees only tokens at a distance below this.
         firsts: ``query`` holds the first token of each sequence only, shape (n, heads, dim).
-        half: Whether to multiply in bfloat16, on a CPU that can, whatever the dtype of the states.
 
     Returns:
-        Shape and dtype as ``query``.
+        Shape as ``query``.
     """
     whole = layout.lengths == layout.attended
     if query.is_cuda and whole and query.dtype in (torch.float16, torch.bfloat16):
@@ -131,10 +124,6 @@ def attend(
             for states in (query[asking], key[rows], value[rows])
         )
         near = None
-        if half and window is None and _worth_half(q, k):
-            _in_half(q, k[:, :, :attended], v[:, :, :attended], scaling, out[asking])
-            start, asked = rows.stop, asked + count
-            continue
         if window is not None and length > window:
             at = torch.arange(length, device=query.device)
             near = ((at[:, None] - at[None, :]).abs() < window)[:, :attended]
@@ -149,50 +138,6 @@ def attend(
         out[asking] = part.transpose(1, 2).flatten(0, 1)
         start, asked = rows.stop, asked + count
     return out
-
-
-def _worth_half(query: torch.Tensor, key: torch.Tensor) -> bool:
-    """Whether products of whole matrices are faster than the kernel that goes by parts of them."""
-    heads, dim = query.shape[1], query.shape[3]
-    length = key.shape[2]
-    return (
-        heads == key.shape[1]
-        and query.shape[2] == length
-        and length * dim >= _LEAST
-        and length * length <= 2 * _BLOCK
-    )
-
-
-def _in_half(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    scaling: float | None,
-    out: torch.Tensor,
-) -> None:
-    """Attention of sequences of one length: products in bfloat16, the softmax in float32.
-
-    torch's fused kernel multiplies bfloat16 no faster than float32 on CPUs without AMX; its batched
-    product does, if the keys of a head lie together.
-    """
-    count, heads, length, dim = query.shape
-    scale = dim**-0.5 if scaling is None else scaling
-    query, key, value = (
-        torch.empty(states.shape, dtype=torch.bfloat16).copy_(states).flatten(0, 1)
-        for states in (query * scale, key, value)
-    )
-    key = key.transpose(1, 2)
-    found = torch.empty_like(query)
-    step = max(1, _BLOCK // (length * key.shape[2]))
-    weights = torch.empty(min(step, len(query)), length, key.shape[2])
-    scores = torch.empty_like(weights, dtype=torch.bfloat16)
-    for first in range(0, len(query), step):
-        part = slice(first, first + step)
-        among, exact = scores[: len(query[part])], weights[: len(query[part])]
-        torch.bmm(query[part], key[part], out=among)
-        torch.softmax(exact.copy_(among), -1, out=exact)
-        torch.bmm(among.copy_(exact), value[part], out=found[part])
-    out.copy_(found.unflatten(0, (count, heads)).transpose(1, 2).flatten(0, 1))
 
 
 def _fused(

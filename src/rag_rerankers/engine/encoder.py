@@ -17,7 +17,6 @@ from torch.nn.functional import gelu, layer_norm
 from transformers import PreTrainedModel
 
 from rag_rerankers.engine.attention import PackedLayout, attend
-from rag_rerankers.engine.device import cpu_has_bfloat16
 from rag_rerankers.engine.linear import FloatLinear, Int8Linear, Linear, PackedLinear
 
 __all__ = ["FusedEncoder"]
@@ -88,9 +87,6 @@ class FusedEncoder:
         self._last = _read(last, kind, apart=True)
         attention = body.encoder.layer[0].attention.self
         self._heads = int(attention.num_attention_heads)
-        # Products in bfloat16 lose less than int8's do.
-        low = int8 or model.dtype == torch.bfloat16
-        self._half = low and model.device.type == "cpu" and cpu_has_bfloat16()
 
     def __call__(
         self,
@@ -112,15 +108,13 @@ class FusedEncoder:
         states: torch.Tensor = self._embeddings(input_ids=input_ids, **inputs)[0]
         for layer in self._layers:
             query, key, value = self._parts(layer.rest(states), 3)
-            states = _finish(
-                layer, attend(query, key, value, layout=layout, half=self._half), states
-            )
+            states = _finish(layer, attend(query, key, value, layout=layout), states)
         last = self._last
         assert last.query is not None
         key, value = self._parts(last.rest(states), 2)
         asking = states[layout.starts[:-1].long()] if firsts else states
         (query,) = self._parts(last.query(asking), 1)
-        context = attend(query, key, value, layout=layout, firsts=firsts, half=self._half)
+        context = attend(query, key, value, layout=layout, firsts=firsts)
         return _finish(last, context, asking)
 
     def _parts(self, states: torch.Tensor, number: int) -> tuple[torch.Tensor, ...]:
