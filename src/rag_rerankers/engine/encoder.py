@@ -124,11 +124,8 @@ class FusedEncoder:
 
     def pack(self) -> None:
         """Lay the weights out for the CPU, layer by layer; the model's own are freed."""
-        own = self._body.encoder.layer
-        self._layers = [
-            _packed(layer, module) for layer, module in zip(self._layers, own, strict=False)
-        ]
-        self._last = _packed(self._last, own[-1])
+        layers = zip([*self._layers, self._last], self._body.encoder.layer, strict=True)
+        *self._layers, self._last = [_packed(layer, module) for layer, module in layers]
 
     def release(self) -> None:
         """Free the model's own weights of the layers: they are not needed beside int8 ones."""
