@@ -338,6 +338,26 @@ def test_states_are_written_over_only_where_they_may_be(lowest, dtype):
     assert torch.equal(states, before) == (dtype != torch.float32), "there is room in float32 only"
 
 
+@pytest.mark.parametrize("biased", [True, False], ids=["bias", "no bias"])
+@pytest.mark.parametrize("kind", ["float", "packed", "int8"])
+def test_a_product_goes_where_it_is_told_to(kind, biased):
+    weight, bias = random(48, 96, seed=41), random(48, seed=42) if biased else None
+    states = random(5, 96, seed=43)
+    with torch.inference_mode():
+        plain = FloatLinear(weight, bias)
+        part = {
+            "float": lambda: plain,
+            "packed": lambda: PackedLinear(plain),
+            "int8": lambda: Int8Linear(weight, bias),
+        }[kind]()
+        whole = torch.full((9, 64), 7.0)
+        part(states, out=whole[2:7, :48])
+        torch.testing.assert_close(whole[2:7, :48], part(states), atol=1e-5, rtol=1e-5)
+        assert part.out_features == 48
+        whole[2:7, :48] = 7.0
+    assert torch.equal(whole, torch.full((9, 64), 7.0)), "and nowhere else"
+
+
 # --- float weights laid out for the CPU ---
 
 

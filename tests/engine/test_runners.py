@@ -156,12 +156,12 @@ def test_the_packed_row_has_no_padding(make):
     assert isinstance(runner, PackedRunner)
     seen = {}
     runner.encoder = lambda layout, **inputs: (
-        seen.update(inputs, layout=layout) or torch.zeros(5, model.config.hidden_size)
+        seen.update(inputs, layout=layout) or torch.zeros(8, model.config.hidden_size)
     )
-    runner.hidden([TokenSequence([0, 9, 2]), TokenSequence([0, 2])])
-    assert seen["input_ids"].tolist() == [[0, 9, 2, 0, 2]]
-    assert seen["position_ids"].tolist() == [[2, 3, 4, 2, 3]]
-    assert seen["layout"].lengths == (3, 2)
+    runner.hidden([TokenSequence([0, 9, 8, 7, 2]), TokenSequence([0, 9, 2])])
+    assert seen["input_ids"].tolist() == [[0, 9, 8, 7, 2, 0, 9, 2]]
+    assert seen["position_ids"].tolist() == [[2, 3, 4, 5, 6, 2, 3, 4]]
+    assert seen["layout"].lengths == (5, 3)
 
 
 def test_the_packed_row_of_a_model_that_runs_its_own_layers_has_no_padding(make):
@@ -173,7 +173,34 @@ def test_the_packed_row_of_a_model_that_runs_its_own_layers_has_no_padding(make)
     model.base_model.register_forward_pre_hook(
         lambda _, __, kwargs: seen.update(kwargs), with_kwargs=True
     )
-    PackedRunner(model, HEADS[0]).hidden([TokenSequence([0, 9, 2]), TokenSequence([0, 2])])
-    assert seen["input_ids"].tolist() == [[0, 9, 2, 0, 2]]
-    assert seen["position_ids"].tolist() == [[0, 1, 2, 0, 1]]
-    assert seen["packed_layout"].lengths == (3, 2)
+    PackedRunner(model, HEADS[0]).hidden([TokenSequence([0, 9, 8, 7, 2]), TokenSequence([0, 9, 2])])
+    assert seen["input_ids"].tolist() == [[0, 9, 8, 7, 2, 0, 9, 2]]
+    assert seen["position_ids"].tolist() == [[0, 1, 2, 3, 4, 0, 1, 2]]
+    assert seen["packed_layout"].lengths == (5, 3)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "row"),
+    [
+        ([1], 8), ([8], 8), ([5, 4], 16), ([60, 60, 60, 60, 9], 256), ([64] * 4, 256),
+        ([64] * 4 + [1], 272), ([62] * 8, 496), ([62] * 8 + [1], 512), ([64] * 8 + [1], 544),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("with_logits", [True, False], ids=["logits", "states"])
+def test_lengths_of_rows_recur_and_nothing_of_what_fills_them_comes_out(
+    make, lengths, row, with_logits
+):
+    model = load(make, "bert_reranker", AutoModelForSequenceClassification)
+    runner = choose_runner(model, 0, with_logits=with_logits)
+    seen = {}
+    model.base_model.embeddings.register_forward_pre_hook(
+        lambda _, __, kwargs: seen.update(kwargs), with_kwargs=True
+    )
+    batch = [TokenSequence([5 + n % 7] * length) for n, length in enumerate(lengths)]
+    run = runner.logits if with_logits else runner.hidden
+    with torch.inference_mode():
+        found = run(batch)
+        assert seen["input_ids"].shape == (1, row)
+        alone = torch.cat([run([sequence]) for sequence in batch])
+    assert len(found) == (len(lengths) if with_logits else sum(lengths))
+    torch.testing.assert_close(found, alone, atol=1e-5, rtol=1e-4)

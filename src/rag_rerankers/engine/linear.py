@@ -35,14 +35,23 @@ _NARROWEST = 16
 
 
 class Linear(Protocol):
-    """``weight x + bias`` for every row of ``x``."""
+    """``weight x + bias`` for every row of ``x``.
 
-    def __call__(self, states: torch.Tensor, *, spend: bool = False) -> torch.Tensor:
-        """States of shape (tokens, in) to a new tensor of shape (tokens, out).
+    Attributes:
+        out_features: Numbers that come out for each row.
+    """
+
+    out_features: int
+
+    def __call__(
+        self, states: torch.Tensor, *, spend: bool = False, out: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """States of shape (tokens, in) to a tensor of shape (tokens, out).
 
         Args:
             states: What is multiplied.
             spend: Whether nobody needs the states any more, and they may be written over.
+            out: Where the result goes; None for a new tensor.
         """
         ...
 
@@ -59,12 +68,19 @@ class FloatLinear:
     def __init__(
         self, weight: torch.Tensor, bias: torch.Tensor | None, lowest: float | None = None
     ) -> None:
+        self.out_features = len(weight)
         self.weight = weight
         self.bias = bias
 
-    def __call__(self, states: torch.Tensor, *, spend: bool = False) -> torch.Tensor:
+    def __call__(
+        self, states: torch.Tensor, *, spend: bool = False, out: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """See :class:`Linear`."""
-        return linear(states, self.weight, self.bias)
+        if out is None:
+            return linear(states, self.weight, self.bias)
+        if self.bias is None:
+            return torch.mm(states, self.weight.t(), out=out)
+        return torch.addmm(self.bias, states, self.weight.t(), out=out)
 
 
 class PackedLinear:
@@ -75,16 +91,19 @@ class PackedLinear:
     """
 
     def __init__(self, plain: FloatLinear) -> None:
+        self.out_features = plain.out_features
         self._packed = torch.ops.mkldnn._reorder_linear_weight(plain.weight.contiguous())
         # The plain one's bias is a part of the model's.
         self._bias = None if plain.bias is None else plain.bias.clone()
 
-    def __call__(self, states: torch.Tensor, *, spend: bool = False) -> torch.Tensor:
+    def __call__(
+        self, states: torch.Tensor, *, spend: bool = False, out: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """See :class:`Linear`."""
         product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
             states, self._packed, self._bias, "none", [], ""
         )
-        return product
+        return product if out is None else out.copy_(product)
 
 
 class Int8Linear:
@@ -117,16 +136,18 @@ class Int8Linear:
             # x = s q + lowest: what the constant adds to the product is known beforehand.
             self._bias += lowest * scale * rounded.sum(dim=1, dtype=torch.float32)
 
-    def __call__(self, states: torch.Tensor, *, spend: bool = False) -> torch.Tensor:
+    def __call__(
+        self, states: torch.Tensor, *, spend: bool = False, out: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """See :class:`Linear`; the result is float32."""
         if states.dtype != torch.float32:
             states, spend = states.float(), True
-        out = states if spend else None
+        scratch = states if spend else None
         if self._lowest is None:
-            levels, scale = _symmetric(states, out)
+            levels, scale = _symmetric(states, scratch)
             zero = 128
         else:
-            levels, scale = _one_sided(states, self._lowest, out)
+            levels, scale = _one_sided(states, self._lowest, scratch)
             zero = 0
         product: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
             levels,
@@ -143,7 +164,7 @@ class Int8Linear:
             [],
             "",
         )
-        return torch.addcmul(self._bias, product, scale, out=product)
+        return torch.addcmul(self._bias, product, scale, out=product if out is None else out)
 
 
 def _symmetric(

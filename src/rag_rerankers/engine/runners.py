@@ -22,9 +22,9 @@ from rag_rerankers.tokenization import TokenSequence
 __all__ = ["PackedRunner", "PaddedRunner", "Runner", "first_position"]
 
 
-_STEP = 32
-_WORTH_A_STEP = 512
-"""Tokens of a row above which a few more do not matter."""
+_STEPS = ((256, 8), (512, 16))
+_LAST_STEP = 32
+"""Of what number the tokens of a row are a multiple: the longer, the less a few more matter."""
 
 
 class Runner(Protocol):
@@ -155,8 +155,9 @@ class PackedRunner:
         never of one size leave gaps: over thousands of texts both add up to hundreds of megabytes.
         """
         tokens = sum(len(row.ids) for row in batch)
-        missing = -tokens % _STEP
-        if self._device.type != "cpu" or not missing or tokens < _WORTH_A_STEP:
+        step = next((step for below, step in _STEPS if tokens < below), _LAST_STEP)
+        missing = -tokens % step
+        if self._device.type != "cpu" or not missing:
             return batch
         return [*batch, TokenSequence([batch[0].ids[0]] * missing)]
 
