@@ -15,9 +15,9 @@ CALLERS = st.lists(LENGTHS, min_size=1, max_size=4)
 ENDLESS = 10**9
 
 
-def request(*lengths: int) -> Request:
+def request(*lengths: int, first: int | None = None) -> Request:
     rows = [TokenSequence([0] * length) for length in lengths]
-    return Request(rows, lambda _, output: output, threading.RLock())
+    return Request(rows, lambda _, output: output, threading.RLock(), first)
 
 
 def queue(*requests: Request) -> Queue:
@@ -58,6 +58,34 @@ def size(lengths: list[int], padded: bool) -> int:
 def test_the_longest_comes_first_and_equal_lengths_keep_their_order():
     assert longest_first([3, 9, 3, 5, 9]) == [1, 4, 3, 0, 2]
     assert longest_first([]) == []
+
+
+def test_a_sequence_that_is_to_be_first_is_in_the_first_batch_however_short():
+    asked = request(9, 2, 30, 8, first=1)
+    assert list(asked.waiting) == [1, 2, 0, 3]
+    waiting = queue(asked)
+    assert waiting.pending(ENDLESS) == (49, 30), "the longest is not the first"
+    assert [batch[0].indices for batch in all_batches(waiting, 32)] == [[1, 2], [0, 3]]
+
+
+def test_the_longest_that_waits_is_known_to_the_end():
+    asked = request(2, first=0)
+    assert asked.longest == 2
+    take(queue(asked), 1)
+    assert asked.longest == 0
+
+
+@given(LENGTHS, st.data())
+def test_a_first_one_loses_nothing_and_is_alone_where_lengths_must_be_equal(lengths, data):
+    first = data.draw(st.integers(0, len(lengths) - 1))
+    for how in ({}, {"padded": True}, {"equal": True}):
+        found = all_batches(queue(request(*lengths, first=first)), 64, **how)
+        assert found[0][0].indices[0] == first
+        assert sorted(index for batch in found for index in batch[0].indices) == list(
+            range(len(lengths))
+        )
+        if "equal" in how:
+            assert all(len(set(lengths_in(batch))) == 1 for batch in found)
 
 
 # --- one caller ---

@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from rag_rerankers.tokenization import TokenSequence
@@ -45,21 +46,31 @@ class Request:
         sequences: What to run.
         after: Applied to each batch's output on the thread that computed it.
         lock: Guards everything; what waits for results waits on it.
+        first: A sequence to be taken before all others, however short it is.
 
     Attributes:
         lengths: Tokens of each sequence.
-        waiting: Indices not yet taken, longest first.
+        waiting: Indices not yet taken, longest first, but for the very first.
         ready: Results not yet fetched: indices, and what ``after`` made of them.
         undelivered: Sequences whose result has not been fetched.
         held: Tokens taken whose results have not been fetched.
         error: What went wrong, if something did.
     """
 
-    def __init__(self, sequences: Sequence[TokenSequence], after: After, lock: threading.RLock):
+    def __init__(
+        self,
+        sequences: Sequence[TokenSequence],
+        after: After,
+        lock: threading.RLock,
+        first: int | None = None,
+    ) -> None:
         self.sequences = sequences
         self.after = after
         self.lengths = [len(sequence.ids) for sequence in sequences]
         self.waiting = deque(longest_first(self.lengths))
+        if first is not None:
+            self.waiting.remove(first)
+            self.waiting.appendleft(first)
         self.tokens_waiting = sum(self.lengths)
         self.ready: deque[tuple[list[int], Any]] = deque()
         self.undelivered = len(sequences)
@@ -67,6 +78,11 @@ class Request:
         self.turn = 0
         self.error: BaseException | None = None
         self.news = threading.Condition(lock)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest that waits."""
+        return max((self.lengths[index] for index in islice(self.waiting, 2)), default=0)
 
     def tokens(self, indices: Sequence[int]) -> int:
         """Tokens of these sequences."""
@@ -116,7 +132,7 @@ class Queue:
     def pending(self, most_held: int) -> tuple[int, int]:
         """Tokens that could be computed now, and the longest sequence among them."""
         open_ = list(self._open(most_held))
-        longest = max((request.lengths[request.waiting[0]] for request in open_), default=0)
+        longest = max((request.longest for request in open_), default=0)
         return sum(request.tokens_waiting for request in open_), longest
 
     def take(self, budget: int, most_held: int, *, padded: bool, equal: bool) -> list[Part]:

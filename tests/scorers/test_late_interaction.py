@@ -17,7 +17,7 @@ from tests.samples import MIXED, QUERY, golden, random_texts, sentence
 from rag_rerankers import ModelOptions, TruncationWarning, load_scorer
 from rag_rerankers.engine import engine as engine_module
 from rag_rerankers.engine.runners import PaddedRunner
-from rag_rerankers.scorers import late_interaction
+from rag_rerankers.scorers import comparison
 
 COLBERT = golden("colbert")
 MULTI = golden("multivector")
@@ -177,13 +177,13 @@ def test_documents_are_compared_batch_by_batch_with_the_same_scores(make, stanfo
     options = ModelOptions(device="cpu", dtype="float32", batch_tokens=64)
     scorer = load_scorer(make("stanford_colbert"), options)
     sizes = []
-    plain = late_interaction.maxsim
+    plain = comparison.maxsim
 
     def counting(query, documents, lengths):
         sizes.append(len(documents))
         return plain(query, documents, lengths)
 
-    monkeypatch.setattr(late_interaction, "maxsim", counting)
+    monkeypatch.setattr(comparison, "maxsim", counting)
     assert scorer.score(QUERY, PLAIN) == pytest.approx(expected.score(QUERY, PLAIN), abs=1e-4)
     assert len(sizes) > 3
     assert all(size <= 180 for size in sizes), "more than one text that is longer than the budget"

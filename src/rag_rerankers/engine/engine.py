@@ -78,6 +78,8 @@ class Engine:
         self,
         sequences: Sequence[TokenSequence],
         after: Callable[[list[int], torch.Tensor], Result],
+        *,
+        first: int | None = None,
     ) -> Job[Result]:
         """Begin to run sequences, in batches, in no particular order, on other threads.
 
@@ -86,11 +88,12 @@ class Engine:
             after: Makes something of a batch, on the thread that computed it: gets indices into
                 ``sequences`` and their outputs: logits, shape (indices,), float32, or hidden
                 states, shape (tokens of these sequences, width), in the order of the indices.
+            first: A sequence that the first batch is to hold, however short it is.
 
         Returns:
             To be iterated over once, in a ``with`` block: leaving it gives up what is left.
         """
-        return Job(self._lanes, self._lanes.submit(sequences, after))
+        return Job(self._lanes, self._lanes.submit(sequences, after, first))
 
     def run(
         self,

@@ -96,13 +96,15 @@ class Lanes:
         self._stopped = False
         self._threads: list[threading.Thread] = []
 
-    def submit(self, sequences: Sequence[TokenSequence], after: After) -> Request:
+    def submit(
+        self, sequences: Sequence[TokenSequence], after: After, first: int | None = None
+    ) -> Request:
         """Begin to compute; :meth:`results` fetches.
 
         Raises:
             RuntimeError: The threads have stopped, because the program ends, or could not start.
         """
-        request = Request(sequences, after, self._lock)
+        request = Request(sequences, after, self._lock, first)
         with self._lock:
             # A daemon thread may wait in peace: the interpreter takes it down.
             if self._stopped and not threading.current_thread().daemon:

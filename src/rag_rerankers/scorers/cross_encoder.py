@@ -123,7 +123,7 @@ class CrossEncoderScorer:
         def start(part: Sequence[str]) -> Started:
             passages = split_documents(self._tokenizer.ids(part), room, self.long_documents)
             pairs = [self._template.join(query_ids, passage) for passage in passages.ids]
-            return Started(passages, self.engine.start(pairs, lambda _, logits: logits))
+            return Started(passages, self.engine.start(pairs, lambda *scores: scores))
 
         scores, n_cut = score_in_parts(texts, start, self.engine.device)
         warn_if_cut(n_cut, len(texts), room, n_query, self.query_length)

@@ -9,13 +9,13 @@ import torch
 
 from rag_rerankers.engine import Engine
 from rag_rerankers.explanation import Explanation
+from rag_rerankers.scorers.comparison import Comparison
 from rag_rerankers.scorers.explaining import best_passage, match, query_tokens, with_skipped
 from rag_rerankers.scorers.fingerprint import fingerprint
-from rag_rerankers.scorers.maxsim import maxsim
-from rag_rerankers.scorers.parts import Started, score_in_parts
+from rag_rerankers.scorers.parts import number_of_parts, score_in_parts
 from rag_rerankers.scorers.recipe import Recipe
 from rag_rerankers.scorers.stored import StoredDocuments
-from rag_rerankers.scorers.token_encoder import TokenEncoder
+from rag_rerankers.scorers.token_encoder import EncodedQuery, TokenEncoder
 from rag_rerankers.store import TokenStore, Warmed
 from rag_rerankers.windows import warn_if_cut
 
@@ -96,23 +96,16 @@ class LateInteractionScorer:
         """One MaxSim score per text, in the order of ``texts``."""
         if not texts:
             return []
-        asked = self.encoder.query(query)
-
-        def start(part: Sequence[str]) -> Started:
-            return Started(
-                *self.encoder.start(
-                    part, lambda vectors, lengths: maxsim(asked.vectors, vectors, lengths)
-                )
-            )
-
+        asked: Comparison | EncodedQuery
         if self.stored is None:
-            scores, n_cut = score_in_parts(texts, start, self.engine.device)
+            device = self.engine.device
+            asked = Comparison(self.encoder, query, number_of_parts(texts, device))
+            scores, n_cut = score_in_parts(texts, asked.start, device)
         else:
+            asked = self.encoder.query(query)
             scores, n_cut = self.stored.score(asked.vectors, texts)
         warn_if_cut(n_cut, len(texts), self.encoder.room, asked.n_tokens, asked.room)
-        if self.recipe.mean:
-            scores = [score / len(asked.vectors) for score in scores]
-        return scores
+        return [score / asked.n_vectors for score in scores] if self.recipe.mean else scores
 
     def warm(self, texts: Iterable[str], tell: Callable[[int], object]) -> Warmed:
         """Put texts into the store; see :meth:`rag_rerankers.Reranker.warm`."""

@@ -12,7 +12,10 @@ from rag_rerankers.engine import Job
 from rag_rerankers.engine.memory import give_back
 from rag_rerankers.windows import Passages, best_per_document
 
-__all__ = ["Scored", "Started", "score_in_parts"]
+__all__ = ["Scored", "Scores", "Started", "number_of_parts", "score_in_parts"]
+
+Scores = tuple[list[int], torch.Tensor]
+"""Passages, and their scores, shape (passages,), float32."""
 
 # On an accelerator tokenization takes about as long as the model; on a CPU, a hundredth of it.
 _TEXTS = {"cpu": 256}
@@ -25,11 +28,11 @@ class Started(NamedTuple):
 
     Attributes:
         passages: What was made of its texts.
-        job: Gives one score for each passage.
+        job: Gives every passage's score once, not always with the batch that computed it.
     """
 
     passages: Passages
-    job: Job[torch.Tensor]
+    job: Job[Scores]
 
 
 class Scored(NamedTuple):
@@ -37,6 +40,11 @@ class Scored(NamedTuple):
 
     scores: list[float]
     n_cut: int
+
+
+def number_of_parts(texts: Sequence[str], device: torch.device) -> int:
+    """In how many :func:`score_in_parts` divides them."""
+    return -(-len(texts) // _TEXTS.get(device.type, _TEXTS_ELSEWHERE))
 
 
 def score_in_parts(
@@ -72,7 +80,7 @@ def _finish(started: Started) -> list[float]:
     passages, job = started
     scores = [0.0] * len(passages.ids)
     with job:
-        for indices, batch in job:
-            for index, score in zip(indices, batch.tolist(), strict=True):
+        for _, (indices, found) in job:
+            for index, score in zip(indices, found.tolist(), strict=True):
                 scores[index] = score
     return best_per_document(scores, passages)

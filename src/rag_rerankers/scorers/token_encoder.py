@@ -35,6 +35,11 @@ class EncodedQuery(NamedTuple):
     n_tokens: int
     room: int
 
+    @property
+    def n_vectors(self) -> int:
+        """How many there are."""
+        return len(self.vectors)
+
 
 class TokenEncoder:
     """Encodes queries and documents, each by itself.
@@ -120,9 +125,9 @@ class TokenEncoder:
     def query(self, text: str) -> EncodedQuery:
         """Encode a query."""
         ids, n_tokens, room = self.query_ids(text)
-        sequences = [self.recipe.query_sequence(ids)]
+        asked = self.recipe.query_sequence(ids)
         ((_, vectors),) = self.engine.run(
-            sequences, lambda _, states: self._vectors(sequences, states, self.recipe.query)[0]
+            [asked], lambda _, states: self.vectors_of_query(asked, states)
         )
         return EncodedQuery(vectors, n_tokens, room)
 
@@ -176,7 +181,7 @@ class TokenEncoder:
 
         def after(indices: list[int], states: torch.Tensor) -> Result:
             batch = [sequences[index] for index in indices]
-            return use(*self._vectors(batch, states, self.recipe.document))
+            return use(*self.vectors_of_documents(batch, states))
 
         return passages, self.engine.start(sequences, after)
 
@@ -215,6 +220,16 @@ class TokenEncoder:
         n_prompt = self._prompt_lengths[side.prompt]
         return rows[0][:n_prompt], [row[n_prompt:] for row in rows]
 
+    def vectors_of_query(self, sequence: TokenSequence, states: torch.Tensor) -> torch.Tensor:
+        """From a query's hidden states, shape (tokens, width), to the vectors of it."""
+        return self._vectors([sequence], states, self.recipe.query)[0]
+
+    def vectors_of_documents(
+        self, sequences: Sequence[TokenSequence], states: torch.Tensor
+    ) -> tuple[torch.Tensor, list[int]]:
+        """Vectors of documents, end to end, and how many each has, from their hidden states."""
+        return self._vectors(sequences, states, self.recipe.document)
+
     def _vectors(
         self, sequences: Sequence[TokenSequence], states: torch.Tensor, side: Side
     ) -> tuple[torch.Tensor, list[int]]:
@@ -223,6 +238,8 @@ class TokenEncoder:
         if side.skip:
             kept = [self.kept(sequence.ids, side) for sequence in sequences]
             lengths = [sum(row) for row in kept]
-            flat = torch.tensor([keep for row in kept for keep in row], device=states.device)
+            flat = torch.tensor(
+                [keep for row in kept for keep in row], dtype=torch.bool, device=states.device
+            )
             states = states[flat]
         return project(states, self._projection, normalize=self.recipe.normalize), lengths
