@@ -128,6 +128,24 @@ def test_the_query_takes_no_pass_of_its_own(monkeypatch):
     assert len(passes) <= lanes.count
 
 
+def test_the_query_is_in_one_of_the_first_passes(monkeypatch):
+    """Vectors of documents that came before it are kept until it comes."""
+    options = ModelOptions(device="cpu", dtype="float32", batch_tokens=64)
+    scorer = load_scorer("minilm-maxsim", options)
+    lanes = scorer.engine._lanes
+    forward, passes, lock = lanes._forward, [], threading.Lock()
+
+    def noted(sequences):
+        with lock:
+            passes.append([sequence.ids for sequence in sequences])
+        return forward(sequences)
+
+    monkeypatch.setattr(lanes, "_forward", noted)
+    scorer.score("bear", ["a longer text about bears and where they live " * 4] * 12)
+    (asked,) = [n for n, batch in enumerate(passes) if any(len(ids) < 8 for ids in batch)]
+    assert asked < lanes.count < len(passes)
+
+
 @pytest.mark.parametrize(("count", "expected"), [(1, 1), (256, 1), (257, 2), (600, 3)])
 def test_texts_are_divided_as_is_said(monkeypatch, count, expected):
     started = []
