@@ -91,6 +91,16 @@ def test_whoever_is_later_compares(encoder, expected, monkeypatch, batches):
     assert [found[index] for index in range(len(TEXTS))] == pytest.approx(expected, abs=1e-4)
 
 
+def test_a_batch_that_is_computed_again_loses_none_that_waited(encoder, expected, monkeypatch):
+    """As happens if the part of another caller in the same batch has failed."""
+    held = Held(encoder, monkeypatch)
+    Comparison(encoder, QUERY).start(TEXTS)
+    assert held.compute(0, 1, 2) == {}
+    first = held.compute(3, 9, 4)
+    assert held.compute(3, 9, 4) == first
+    assert [first[index] for index in range(5)] == pytest.approx(expected[:5], abs=1e-4)
+
+
 def test_a_query_that_is_encoded_first_is_not_encoded_again(encoder, expected, monkeypatch):
     asked = Comparison(encoder, QUERY, parts=2)
     held = Held(encoder, monkeypatch)

@@ -19,6 +19,9 @@ from rag_rerankers.scorers.token_encoder import TokenEncoder
 
 __all__ = ["Comparison"]
 
+_Batch = tuple[list[int], torch.Tensor, list[int]]
+"""Passages, their vectors end to end, and how many each has."""
+
 
 class Comparison:
     """One query, and the documents that it is compared with.
@@ -42,7 +45,7 @@ class Comparison:
         self.n_vectors = sum(encoder.kept(self._asked.ids, encoder.recipe.query))
         self._lock = threading.Lock()
         self._vectors = None if parts == 1 else encoder.query(query).vectors
-        self._parked: list[tuple[list[int], torch.Tensor, list[int]]] = []
+        self._waiting: list[_Batch] = []
 
     def start(self, texts: Sequence[str]) -> Started:
         """Begin to encode documents and to compare them."""
@@ -53,28 +56,37 @@ class Comparison:
             sequences = [*sequences, self._asked]
 
         def compare(indices: list[int], states: torch.Tensor) -> Scores:
+            batches: list[_Batch] = []
             if query in indices:
                 pieces = list(states.split([len(sequences[index].ids) for index in indices]))
-                self._see(pieces.pop(indices.index(query)))
+                batches = self._see(pieces.pop(indices.index(query)))
                 indices = [index for index in indices if index != query]
                 states = torch.cat([states[:0], *pieces])
             batch = [sequences[index] for index in indices]
-            return self._compare(indices, *self._encoder.vectors_of_documents(batch, states))
+            own = (indices, *self._encoder.vectors_of_documents(batch, states))
+            return self._scores([*batches, own]) if self._seen(own) else ([], states.new_empty(0))
 
         job: Job[Scores] = self._encoder.engine.start(sequences, compare, first=query)
         return Started(passages, job)
 
-    def _see(self, states: torch.Tensor) -> None:
+    def _see(self, states: torch.Tensor) -> list[_Batch]:
+        """The query is there; returns what has waited for it.
+
+        That stays: a batch is computed again if another caller's part of it failed.
+        """
         vectors = self._encoder.vectors_of_query(self._asked, states)
         with self._lock:
             self._vectors = vectors
+            return list(self._waiting)
 
-    def _compare(self, indices: list[int], vectors: torch.Tensor, lengths: list[int]) -> Scores:
-        """Scores of a batch, and of those that were there before the query."""
+    def _seen(self, batch: _Batch) -> bool:
+        """Whether the query is there; if not, the batch waits for it."""
         with self._lock:
-            self._parked.append((indices, vectors, lengths))
             if self._vectors is None:
-                return [], vectors.new_empty(0)
-            parked, self._parked = self._parked, []
-        found = [maxsim(self._vectors, vectors, lengths) for _, vectors, lengths in parked]
-        return [index for indices, _, _ in parked for index in indices], torch.cat(found)
+                self._waiting.append(batch)
+            return self._vectors is not None
+
+    def _scores(self, batches: list[_Batch]) -> Scores:
+        assert self._vectors is not None
+        found = [maxsim(self._vectors, vectors, lengths) for _, vectors, lengths in batches]
+        return [index for indices, _, _ in batches for index in indices], torch.cat(found)
