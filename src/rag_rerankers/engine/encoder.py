@@ -89,6 +89,7 @@ class FusedEncoder:
         self._last = _read(last, kind, apart=True)
         attention = body.encoder.layer[0].attention.self
         self._heads = int(attention.num_attention_heads)
+        self._int8 = int8
 
     def __call__(
         self,
@@ -110,19 +111,31 @@ class FusedEncoder:
         states: torch.Tensor = self._embeddings(input_ids=input_ids, **inputs)[0]
         for layer in self._layers:
             query, key, value = self._parts(_multiply(layer.rest, states), 3)
-            states = _finish(layer, attend(query, key, value, layout=layout), states)
+            states = _finish(layer, self._attend(query, key, value, layout), states)
         last = self._last
         assert last.query is not None
         key, value = self._parts(_multiply(last.rest, states), 2)
         if not firsts:
             (query,) = self._parts(_multiply(last.query, states), 1)
-            return _finish(last, attend(query, key, value, layout=layout), states)
+            return _finish(last, self._attend(query, key, value, layout), states)
         asked = layout.starts[:-1].long()
         count, more = len(asked), -len(asked) % _FIRSTS
         asking = states[pad(asked, (0, more))]
         (query,) = self._parts(last.query(asking), 1)
-        context = attend(query[:count], key, value, layout=layout, firsts=True)
+        context = self._attend(query[:count], key, value, layout, firsts=True)
         return _finish(last, pad(context, (0, 0, 0, 0, 0, more)), asking)[:count]
+
+    def _attend(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        layout: PackedLayout,
+        *,
+        firsts: bool = False,
+    ) -> torch.Tensor:
+        # Where products are rounded to 8 bits, 16 are enough in between.
+        return attend(query, key, value, layout=layout, firsts=firsts, halves=self._int8)
 
     def _parts(self, states: torch.Tensor, number: int) -> tuple[torch.Tensor, ...]:
         """Queries, keys and values side by side, to as many of shape (tokens, heads, dim)."""

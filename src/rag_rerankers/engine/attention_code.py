@@ -1,0 +1,331 @@
+"""The attention kernel, written down in LLVM's instructions.
+
+The sequences of a reranker are short, a few hundred tokens, so nothing is done in tiles with
+running sums as in kernels for long ones: a few queries at a time are multiplied with all keys,
+their scores stay in the nearest cache, and each query's softmax is taken in one go.
+
+What is multiplied is laid out in words, see :class:`rag_rerankers.engine.state_code.KernelKind`.
+Scores, sums of weights, and results before they are written, are always float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llvmlite import ir
+
+from rag_rerankers.engine.state_code import COLUMNS, KernelKind, States, word_of
+from rag_rerankers.engine.vector_code import FLOAT, INT, LONG, POINTER, VectorCode
+
+__all__ = ["FUNCTION", "scratch_bytes", "write_kernel"]
+
+FUNCTION = "attend"
+
+_ROWS = 6
+"""Queries that are multiplied together; with two vectors of keys the sums fill 12 registers."""
+_LINE = 64
+"""Bytes of a cache line; each part of the scratch memory begins with one."""
+_WORD_BYTES = 4
+_FAR_BELOW = -1e30
+"""The score of a key that is not there."""
+_TERMS = {1: 7, 2: 4}
+"""Terms of the series for a weight of 24 bits, and for one that is then rounded to 8."""
+
+
+def scratch_bytes(kind: KernelKind, longest: int) -> int:
+    """Bytes of scratch memory that sequences of up to ``longest`` tokens need."""
+    keys = -(-longest // kind.block) * kind.block
+    words = keys * (kind.words + kind.dim) + _ROWS * (2 * keys + kind.words + 2 * kind.lanes)
+    return _WORD_BYTES * words + 8 * _LINE
+
+
+def write_kernel(kind: KernelKind) -> str:
+    """The text of a module with one function, :data:`FUNCTION`.
+
+    Its arguments: addresses of query, key, value, output, of where sequences start, of how many
+    tokens of each are attended, and of the scratch memory; the first head to compute and the one to
+    stop before, counted through all sequences; heads of a sequence; how many numbers apart tokens
+    are in query, key, value and output; the longest sequence; the factor on products, for powers
+    of two.
+    """
+    module = ir.Module()
+    arguments = [*[POINTER] * 7, *[LONG] * 8, FLOAT]
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), FUNCTION)
+    _Writer(kind, VectorCode(function, kind.lanes)).write(*function.args)
+    return str(module)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scratch:
+    """Addresses of the parts of the scratch memory, and words of a row where there are rows."""
+
+    keys: Any
+    values: Any
+    queries: Any
+    scores: Any
+    scores_row: Any
+    weights: Any
+    weights_row: Any
+    greatest: Any
+    shares: Any
+
+
+class _Writer:
+    """Writes a kernel's instructions."""
+
+    def __init__(self, kind: KernelKind, code: VectorCode) -> None:
+        self._kind = kind
+        self._code = code
+
+    def write(
+        self,
+        query: Any,
+        key: Any,
+        value: Any,
+        out: Any,
+        starts: Any,
+        attended: Any,
+        scratch: Any,
+        first: Any,
+        stop: Any,
+        heads: Any,
+        query_stride: Any,
+        key_stride: Any,
+        value_stride: Any,
+        out_stride: Any,
+        longest: Any,
+        factor: Any,
+    ) -> None:
+        """See :func:`write_kernel`."""
+        code = self._code
+        parts = self._parts(scratch, longest)
+        spread = code.broadcast(factor)
+
+        def one_head(number: Any) -> None:
+            sequence, head = code.over(number, heads), code.rest(number, heads)
+            start = code.load_long(starts, sequence)
+            length = code.minus(code.load_long(starts, code.plus(sequence, 1)), start)
+            keys = code.load_long(attended, sequence)
+
+            def own(base: Any, stride: Any) -> States:
+                whole = States(self._kind, code, base, stride)
+                return whole.part(start, code.times(head, self._kind.dim))
+
+            queries, results = own(query, query_stride), own(out, out_stride)
+            self._lay_out_keys(own(key, key_stride), keys, parts)
+            self._lay_out_values(own(value, value_stride), keys, parts)
+
+            def some_queries(at: Any) -> None:
+                # Behind the last query, it is computed again; nothing has to be left out.
+                last = code.minus(length, 1)
+                tokens = [code.least(code.plus(at, row), last) for row in range(_ROWS)]
+                self._lay_out_queries(queries, tokens, parts)
+                self._score(keys, parts)
+                self._weigh(keys, spread, parts)
+                self._sum_up(keys, results, tokens, parts)
+
+            code.loop(length, some_queries, step=_ROWS)
+
+        code.loop(stop, one_head, start=first)
+        code.to.ret_void()
+
+    def _parts(self, scratch: Any, longest: Any) -> _Scratch:
+        code, kind = self._code, self._kind
+        address = code.to.ptrtoint(scratch, LONG)
+
+        def take(words: Any) -> Any:
+            nonlocal address
+            here = code.aligned(address, _LINE)
+            address = code.plus(here, code.times(words, _WORD_BYTES))
+            return code.to.inttoptr(here, POINTER)
+
+        keys = code.times(self._blocks(longest), kind.block)
+        weights = code.over(keys, kind.per_word)
+        return _Scratch(
+            keys=take(code.times(keys, kind.words)),
+            values=take(code.times(weights, kind.dim)),
+            queries=take(_ROWS * kind.words),
+            scores=take(code.times(keys, _ROWS)),
+            scores_row=keys,
+            weights=take(code.times(weights, _ROWS)),
+            weights_row=weights,
+            greatest=take(_ROWS * kind.lanes),
+            shares=take(_ROWS * kind.lanes),
+        )
+
+    def _blocks(self, keys: Any) -> Any:
+        block = self._kind.block
+        return self._code.over(self._code.plus(keys, block - 1), block)
+
+    # --- laying out; behind the last key, it is laid out again ---
+
+    def _lay_out_keys(self, key: States, keys: Any, parts: _Scratch) -> None:
+        code, lanes, words = self._code, self._kind.lanes, self._kind.words
+        last = code.minus(keys, 1)
+
+        def one_vector(at: Any) -> None:
+            tokens = [code.least(code.plus(at, lane), last) for lane in range(lanes)]
+            rows = [key.words(token) for token in tokens]
+            base = code.at(parts.keys, code.times(at, words))
+            vectors = [
+                vector for square in zip(*rows, strict=True) for vector in code.transposed(square)
+            ]
+            for word, vector in enumerate(vectors):
+                code.store_vector(vector, code.at(base, word * lanes))
+
+        code.loop(code.times(self._blocks(keys), self._kind.block), one_vector, step=lanes)
+
+    def _lay_out_values(self, value: States, keys: Any, parts: _Scratch) -> None:
+        code, lanes, per = self._code, self._kind.lanes, self._kind.per_word
+        last = code.minus(keys, 1)
+
+        def one_word(word: Any) -> None:
+            vector, lane = code.over(word, lanes), code.rest(word, lanes)
+            first = code.plus(code.times(vector, lanes * per), lane)
+            tokens = [code.least(code.plus(first, part * lanes), last) for part in range(per)]
+            base = code.at(parts.values, code.times(word, self._kind.dim))
+            for column in range(0, self._kind.dim, lanes):
+                numbers = (value.read(token, column) for token in tokens)
+                code.store_vector(word_of(code, *numbers), code.at(base, column))
+
+        code.loop(self._value_words(keys), one_word)
+
+    def _value_words(self, keys: Any) -> Any:
+        """How many rows of words values take: keys, or pairs of keys one vector apart."""
+        code, lanes = self._code, self._kind.lanes
+        if self._kind.per_word == 1:
+            return keys
+        full, rest = code.over(keys, 2 * lanes), code.rest(keys, 2 * lanes)
+        return code.plus(code.times(full, lanes), code.least(rest, lanes))
+
+    def _lay_out_queries(self, query: States, tokens: Sequence[Any], parts: _Scratch) -> None:
+        code, lanes = self._code, self._kind.lanes
+        for i, token in enumerate(tokens):
+            for part, vector in enumerate(query.words(token)):
+                where = code.at(parts.queries, i * self._kind.words + part * lanes)
+                code.store(vector, where)
+
+    # --- computing ---
+
+    def _products(
+        self,
+        count: Any,
+        left: Callable[[int, Any], Any],
+        right: Callable[[int, Any], Any],
+        columns: int,
+    ) -> list[list[Any]]:
+        """Products of ``_ROWS`` rows with columns of vectors.
+
+        Args:
+            count: How many words each of them has.
+            left: Where a word of a row lies.
+            right: Where the vectors of a word of a column lie.
+            columns: How many vectors.
+
+        Returns:
+            For each row, a vector for each column.
+        """
+        code = self._code
+
+        def one_word(at: Any, *sums: Any) -> list[Any]:
+            vectors = [code.load_vector(right(c, at), code.words) for c in range(columns)]
+            words = [code.broadcast(code.load(left(row, at), INT)) for row in range(_ROWS)]
+            pairs = [(vector, word) for word in words for vector in vectors]
+            return [self._added(total, *pair) for total, pair in zip(sums, pairs, strict=True)]
+
+        sums = code.loop(count, one_word, [code.constant(0.0)] * (_ROWS * columns))
+        return [sums[row * columns : (row + 1) * columns] for row in range(_ROWS)]
+
+    def _added(self, total: Any, one: Any, other: Any) -> Any:
+        code = self._code
+        if self._kind.multiplied_half:
+            return code.add_pair_products(total, one, other)
+        return code.fma(code.as_floats(one), code.as_floats(other), total)
+
+    def _score(self, keys: Any, parts: _Scratch) -> None:
+        """Products of queries and keys; and for each query, the greatest that a lane has seen."""
+        code, kind = self._code, self._kind
+        numbers = code.constant(list(range(kind.lanes)))
+
+        def one_block(block: Any, *greatest: Any) -> list[Any]:
+            first = code.times(block, kind.block)
+            base = code.at(parts.keys, code.times(first, kind.words))
+            products = self._products(
+                kind.words,
+                lambda row, word: code.at(parts.queries, code.plus(row * kind.words, word)),
+                lambda c, word: code.at(
+                    base, code.plus(c * kind.lanes * kind.words, code.times(word, kind.lanes))
+                ),
+                COLUMNS,
+            )
+            results = list(greatest)
+            for c in range(COLUMNS):
+                at = code.plus(first, c * kind.lanes)
+                left = code.to.trunc(code.minus(keys, at), INT)
+                there = code.to.icmp_signed("<", numbers, code.broadcast(left))
+                for row in range(_ROWS):
+                    scores = code.to.select(there, products[row][c], code.constant(_FAR_BELOW))
+                    where = code.plus(code.times(parts.scores_row, row), at)
+                    code.store_vector(scores, code.at(parts.scores, where))
+                    results[row] = code.greater(scores, results[row])
+            return results
+
+        seen = code.loop(self._blocks(keys), one_block, [code.constant(_FAR_BELOW)] * _ROWS)
+        for row, vector in enumerate(seen):
+            code.store_vector(vector, code.at(parts.greatest, row * kind.lanes))
+
+    def _weigh(self, keys: Any, factor: Any, parts: _Scratch) -> None:
+        """``2 ** (factor (score - greatest))``; and for each query, one over the sum of these."""
+        code, lanes, per = self._code, self._kind.lanes, self._kind.per_word
+
+        def one_row(row: Any) -> None:
+            own = code.load_vector(code.at(parts.greatest, code.times(row, lanes)), code.floats)
+            greatest = code.over_lanes(own, code.greater)
+            less = code.to.fneg(code.to.fmul(greatest, factor))
+            scores = code.at(parts.scores, code.times(row, parts.scores_row))
+            weights = code.at(parts.weights, code.times(row, parts.weights_row))
+
+            def one_word(word: Any, *sums: Any) -> list[Any]:
+                powers = []
+                for part in range(per):
+                    at = code.plus(code.times(word, lanes * per), part * lanes)
+                    score = code.load_vector(code.at(scores, at), code.floats)
+                    powers.append(code.power_of_two(code.fma(score, factor, less), _TERMS[per]))
+                where = code.at(weights, code.times(word, lanes))
+                code.store_vector(word_of(code, *powers), where)
+                return [
+                    code.to.fadd(total, power) for total, power in zip(sums, powers, strict=True)
+                ]
+
+            words = code.times(self._blocks(keys), COLUMNS // per)
+            total, *others = code.loop(words, one_word, [code.constant(0.0)] * per)
+            for more in others:
+                total = code.to.fadd(total, more)
+            share = code.to.fdiv(code.constant(1.0), code.over_lanes(total, code.to.fadd))
+            code.store_vector(share, code.at(parts.shares, code.times(row, lanes)))
+
+        code.loop(_ROWS, one_row)
+
+    def _sum_up(self, keys: Any, result: States, tokens: Sequence[Any], parts: _Scratch) -> None:
+        """Sums of values by their weights."""
+        code, lanes, dim = self._code, self._kind.lanes, self._kind.dim
+        columns = COLUMNS if dim % (COLUMNS * lanes) == 0 else 1
+        for first in range(0, dim, columns * lanes):
+
+            def value(c: int, word: Any, first: int = first) -> Any:
+                return code.at(parts.values, code.plus(code.times(word, dim), first + c * lanes))
+
+            products = self._products(
+                self._value_words(keys),
+                lambda row, word: code.at(
+                    parts.weights, code.plus(code.times(parts.weights_row, row), word)
+                ),
+                value,
+                columns,
+            )
+            for row, (sums, token) in enumerate(zip(products, tokens, strict=True)):
+                share = code.load_vector(code.at(parts.shares, row * lanes), code.floats)
+                for c, vector in enumerate(sums):
+                    result.write(code.to.fmul(vector, share), token, first + c * lanes)

@@ -1,0 +1,86 @@
+"""Machine code for this CPU, made by LLVM while the program runs."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import torch
+
+__all__ = ["Vectors", "cpu_vectors", "machine_code"]
+
+
+class Vectors(NamedTuple):
+    """What the CPU has, as far as torch was told to use it.
+
+    Attributes:
+        lanes: Numbers of 32 bits in a vector; 0 where no machine code is to be made.
+        halves: Whether it multiplies bfloat16, by AVX512-BF16.
+    """
+
+    lanes: int
+    halves: bool
+
+
+def cpu_vectors() -> Vectors:
+    """The CPU's vectors; none off x86, before AVX2, or without llvmlite."""
+    has = _features()
+    level = torch.backends.cpu.get_cpu_capability()
+    if level.startswith("AVX512") and has.get("avx512f"):
+        return Vectors(16, bool(has.get("avx512bf16")))
+    if level.startswith("AVX") and has.get("avx2") and has.get("fma"):
+        return Vectors(8, halves=False)
+    return Vectors(0, halves=False)
+
+
+@cache
+def _features() -> dict[str, bool]:
+    """The CPU's features by LLVM's names."""
+    try:
+        from llvmlite import binding
+    except ImportError:
+        return {}
+    return dict(binding.get_host_cpu_features())
+
+
+_one_at_a_time = threading.Lock()
+"""LLVM's context is one for the process."""
+_owners: list[Any] = []
+"""Machine code lives as long as these, which is as long as the process."""
+
+
+def machine_code(text: str, function: str, arguments: Sequence[Any]) -> Callable[..., None]:
+    """Compile a module.
+
+    Args:
+        text: The module in LLVM's language.
+        function: The one to call; it returns nothing.
+        arguments: Its arguments' types, ctypes'.
+
+    Returns:
+        The function. Other threads of Python run while it does.
+
+    Raises:
+        RuntimeError: LLVM does not take it, or cannot make code for this CPU.
+    """
+    from llvmlite import binding
+
+    with _one_at_a_time:
+        binding.initialize_native_target()
+        binding.initialize_native_asmprinter()
+        module = binding.parse_assembly(text)
+        module.verify()
+        machine = binding.Target.from_default_triple().create_target_machine(
+            cpu=binding.get_host_cpu_name(),
+            features=binding.get_host_cpu_features().flatten(),
+            opt=3,
+            jit=True,
+        )
+        owner = binding.create_mcjit_compiler(module, machine)
+        owner.finalize_object()
+        _owners.append(owner)
+        address = owner.get_function_address(function)
+    return ctypes.CFUNCTYPE(None, *arguments)(address)

@@ -1,0 +1,242 @@
+"""LLVM's instructions, as far as arithmetic on vectors needs them, with loops that carry values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from llvmlite import ir
+
+__all__ = ["FLOAT", "INT", "LONG", "POINTER", "SHORT", "VectorCode"]
+
+LONG, INT, SHORT = ir.IntType(64), ir.IntType(32), ir.IntType(16)
+FLOAT = ir.FloatType()
+POINTER = ir.PointerType()
+
+_WORD_BYTES = 4
+
+
+class _BFloat(ir.Type):  # type: ignore[misc]
+    """LLVM's type, for which llvmlite has no name."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _BFloat)
+
+    def __hash__(self) -> int:
+        return hash(_BFloat)
+
+
+class VectorCode:
+    """Appends instructions to a function.
+
+    Whole numbers may be Python's, where they are known, or LLVM's of 64 bits.
+
+    Args:
+        function: An LLVM function without a body.
+        lanes: Numbers of 32 bits in a vector.
+
+    Attributes:
+        to: llvmlite's builder, for what has no shorter name here.
+        floats: Type of a vector of float32.
+        words: Type of a vector of 32 bits each.
+    """
+
+    def __init__(self, function: ir.Function, lanes: int) -> None:
+        self.to = ir.IRBuilder(function.append_basic_block())
+        self.lanes = lanes
+        self.floats = ir.VectorType(FLOAT, lanes)
+        self.words = ir.VectorType(INT, lanes)
+
+    # --- whole numbers ---
+
+    def long(self, value: Any) -> Any:
+        """The number for LLVM."""
+        return ir.Constant(LONG, value) if isinstance(value, int) else value
+
+    def plus(self, *terms: Any) -> Any:
+        """Their sum."""
+        total = self.long(terms[0])
+        for term in terms[1:]:
+            total = self.to.add(total, self.long(term))
+        return total
+
+    def minus(self, one: Any, other: Any) -> Any:
+        """Their difference."""
+        return self.to.sub(self.long(one), self.long(other))
+
+    def times(self, one: Any, other: Any) -> Any:
+        """Their product."""
+        return self.to.mul(self.long(one), self.long(other))
+
+    def over(self, one: Any, other: Any) -> Any:
+        """How many times the other is in it."""
+        return self.to.sdiv(self.long(one), self.long(other))
+
+    def rest(self, one: Any, other: Any) -> Any:
+        """What is left of it after division."""
+        return self.to.srem(self.long(one), self.long(other))
+
+    def least(self, one: Any, other: Any) -> Any:
+        """The smaller one."""
+        one, other = self.long(one), self.long(other)
+        return self.to.select(self.to.icmp_signed("<", one, other), one, other)
+
+    # --- memory ---
+
+    def at(self, base: Any, index: Any, kind: ir.Type = INT) -> Any:
+        """Where element ``index`` of an array lies."""
+        return self.to.gep(base, [self.long(index)], source_etype=kind)
+
+    def load(self, where: Any, kind: ir.Type, *, align: int = _WORD_BYTES) -> Any:
+        """What lies there."""
+        return self.to.load(where, typ=kind, align=align)
+
+    def load_long(self, base: Any, index: Any) -> Any:
+        """An element of an array of 32 bits, as a number of 64."""
+        return self.to.sext(self.load(self.at(base, index), INT), LONG)
+
+    def load_vector(self, where: Any, kind: ir.Type) -> Any:
+        """A vector that lies at a multiple of its size."""
+        return self.load(where, kind, align=_WORD_BYTES * self.lanes)
+
+    def store(self, value: Any, where: Any, *, align: int = _WORD_BYTES) -> None:
+        """Put it there."""
+        self.to.store(value, where, align=align)
+
+    def store_vector(self, value: Any, where: Any) -> None:
+        """Put a vector at a multiple of its size."""
+        self.store(value, where, align=_WORD_BYTES * self.lanes)
+
+    def aligned(self, address: Any, size: int) -> Any:
+        """The next multiple of a power of two."""
+        return self.to.and_(self.plus(address, size - 1), self.long(-size))
+
+    # --- vectors ---
+
+    def constant(self, value: float | Sequence[int]) -> ir.Constant:
+        """A vector of one float in every lane, of one whole number, or of these."""
+        if isinstance(value, float):
+            return ir.Constant(self.floats, [value] * self.lanes)
+        return ir.Constant(self.words, [value] * self.lanes if isinstance(value, int) else value)
+
+    def broadcast(self, value: Any) -> Any:
+        """The same in every lane."""
+        nothing = ir.Constant(ir.VectorType(value.type, self.lanes), ir.Undefined)
+        single = self.to.insert_element(nothing, value, ir.Constant(INT, 0))
+        return self._shuffled(single, single, [0] * self.lanes)
+
+    def as_floats(self, words: Any) -> Any:
+        """The same bits."""
+        return self.to.bitcast(words, self.floats)
+
+    def as_words(self, floats: Any) -> Any:
+        """The same bits."""
+        return self.to.bitcast(floats, self.words)
+
+    def fma(self, one: Any, other: Any, more: Any) -> Any:
+        """``one * other + more``, rounded once."""
+        return self._called(f"llvm.fma.v{self.lanes}f32", one, other, more)
+
+    def add_pair_products(self, total: Any, one: Any, other: Any) -> Any:
+        """Add to each lane the products of the two bfloat16 that its words hold."""
+        pairs = ir.VectorType(_BFloat(), 2 * self.lanes)
+        halves = (self.to.bitcast(words, pairs) for words in (one, other))
+        name = f"llvm.x86.avx512bf16.dpbf16ps.{32 * self.lanes}"
+        return self._called(name, total, *halves)
+
+    def greater(self, one: Any, other: Any) -> Any:
+        """Lane by lane."""
+        return self.to.select(self.to.fcmp_ordered(">", one, other), one, other)
+
+    def over_lanes(self, vector: Any, join: Callable[[Any, Any], Any]) -> Any:
+        """All lanes joined; the result is in every lane."""
+        distance = self.lanes // 2
+        while distance:
+            other = self._shuffled(vector, vector, [i ^ distance for i in range(self.lanes)])
+            vector = join(vector, other)
+            distance //= 2
+        return vector
+
+    def transposed(self, rows: Sequence[Any]) -> list[Any]:
+        """As many vectors as they have lanes, rows for columns."""
+        rows, lanes, distance = list(rows), self.lanes, 1
+        while distance < lanes:
+            stay = [i if not i & distance else lanes + i - distance for i in range(lanes)]
+            move = [i + distance if not i & distance else lanes + i for i in range(lanes)]
+            for i in (i for i in range(lanes) if not i & distance):
+                one, other = rows[i], rows[i + distance]
+                rows[i] = self._shuffled(one, other, stay)
+                rows[i + distance] = self._shuffled(one, other, move)
+            distance *= 2
+        return rows
+
+    def power_of_two(self, exponent: Any, terms: int) -> Any:
+        """``2 ** x`` for ``x <= 0``; below -125 it is as for -125.
+
+        The whole part goes into the float's exponent; for the rest, ``|f| <= 1/2``, the series
+        ``2**f = sum_k (f ln 2)**k / k!`` is summed up.
+        """
+        exponent = self.greater(exponent, self.constant(-125.0))
+        whole = self._called(f"llvm.rint.v{self.lanes}f32", exponent)
+        part = self.to.fsub(exponent, whole)
+        first, *others = [math.log(2) ** k / math.factorial(k) for k in range(terms, -1, -1)]
+        series = self.constant(first)
+        for factor in others:
+            series = self.fma(series, part, self.constant(factor))
+        shift = self.to.shl(self.to.fptosi(whole, self.words), self.constant(23))
+        return self.as_floats(self.to.add(self.as_words(series), shift))
+
+    def _shuffled(self, one: Any, other: Any, order: Sequence[int]) -> Any:
+        mask = ir.Constant(ir.VectorType(INT, len(order)), list(order))
+        return self.to.shuffle_vector(one, other, mask)
+
+    def _called(self, name: str, *values: Any) -> Any:
+        """One of LLVM's own functions, whose result is of its first argument's type."""
+        module = self.to.module
+        declared = module.globals.get(name) or ir.Function(
+            module, ir.FunctionType(values[0].type, [value.type for value in values]), name
+        )
+        return self.to.call(declared, values)
+
+    # --- loops ---
+
+    def loop(
+        self,
+        stop: Any,
+        body: Callable[..., Sequence[Any] | None],
+        carried: Sequence[Any] = (),
+        *,
+        start: Any = 0,
+        step: int = 1,
+    ) -> list[Any]:
+        """Do something for each number from ``start`` up to ``stop``.
+
+        Args:
+            stop: The first number that is too large. ``start`` is not.
+            body: Takes the number and the carried values, and returns the new ones.
+            carried: What the first turn gets.
+            start: The first number.
+            step: How far it is to the next.
+
+        Returns:
+            What the last turn returned.
+        """
+        before, inside, after = (
+            self.to.block, self.to.append_basic_block(), self.to.append_basic_block()
+        )  # fmt: skip
+        self.to.branch(inside)
+        self.to.position_at_end(inside)
+        firsts = [self.long(start), *carried]
+        number, *values = variables = [self.to.phi(first.type) for first in firsts]
+        results = list(body(number, *values) or ())
+        following = [self.plus(number, step), *results]
+        for variable, first, value in zip(variables, firsts, following, strict=True):
+            variable.add_incoming(first, before)
+            variable.add_incoming(value, self.to.block)
+        self.to.cbranch(self.to.icmp_signed("<", following[0], self.long(stop)), inside, after)
+        self.to.position_at_end(after)
+        return results
