@@ -28,7 +28,7 @@ RUN pip install --index-url ${TORCH_INDEX} --extra-index-url https://pypi.org/si
     --constraint constraints.txt torch
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
-RUN pip install --constraint constraints.txt '.[server,embedded,remote]'
+RUN pip install --constraint constraints.txt '.[cpu,server,embedded,remote]'
 
 FROM ${BASE}
 RUN command -v python3 >/dev/null \

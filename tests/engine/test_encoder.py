@@ -11,6 +11,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from transformers import AutoModel, AutoModelForSequenceClassification
 
 from rag_rerankers.engine import encoder as encoder_module
+from rag_rerankers.engine import layer as layer_module
 from rag_rerankers.engine import probe
 from rag_rerankers.engine.attention import PackedLayout
 from rag_rerankers.engine.encoder import FusedEncoder
@@ -153,27 +154,6 @@ def attention_weights(model):
         yield [attention.query.weight, attention.key.weight, attention.value.weight]
 
 
-@pytest.mark.parametrize(
-    ("tokens", "blocks"),
-    [
-        (0, [0]),
-        (1, [1]),
-        (10, [10]),
-        (11, [8, 3]),
-        (16, [8, 8]),
-        (21, [8, 8, 5]),
-        (40, [12, 12, 12, 4]),
-    ],
-)
-def test_tokens_are_multiplied_in_blocks_of_few_sizes(monkeypatch, tokens, blocks):
-    monkeypatch.setattr(encoder_module, "_ROWS", 10)
-    monkeypatch.setattr(encoder_module, "_STEP", 4)
-    states = torch.arange(tokens)
-    found = [states[rows] for rows in encoder_module._blocks(states)]
-    assert [len(block) for block in found] == blocks
-    assert torch.equal(torch.cat(found), states)
-
-
 @pytest.mark.parametrize("int8", [False, True], ids=["float", "int8"])
 @pytest.mark.parametrize("firsts", [False, True])
 def test_blocks_change_nothing(monkeypatch, int8, firsts):
@@ -184,8 +164,8 @@ def test_blocks_change_nothing(monkeypatch, int8, firsts):
     positions = torch.cat([torch.arange(length) for length in lengths])[None]
     with torch.inference_mode():
         whole = encoder(layout, ids, firsts=firsts, position_ids=positions)
-        monkeypatch.setattr(encoder_module, "_ROWS", 8)
-        monkeypatch.setattr(encoder_module, "_STEP", 2)
+        monkeypatch.setattr(layer_module, "_ROWS", 8)
+        monkeypatch.setattr(layer_module, "_STEP", 2)
         found = encoder(layout, ids, firsts=firsts, position_ids=positions)
     assert len(whole) == (len(lengths) if firsts else sum(lengths))
     torch.testing.assert_close(found, whole, atol=1e-5, rtol=1e-5)

@@ -283,7 +283,6 @@ class _Writer:
         def one_row(row: Any) -> None:
             own = code.load_vector(code.at(parts.greatest, code.times(row, lanes)), code.floats)
             greatest = code.over_lanes(own, code.greater)
-            less = code.to.fneg(code.to.fmul(greatest, factor))
             scores = code.at(parts.scores, code.times(row, parts.scores_row))
             weights = code.at(parts.weights, code.times(row, parts.weights_row))
 
@@ -292,7 +291,9 @@ class _Writer:
                 for part in range(per):
                     at = code.plus(code.times(word, lanes * per), part * lanes)
                     score = code.load_vector(code.at(scores, at), code.floats)
-                    powers.append(code.power_of_two(code.fma(score, factor, less), _TERMS[per]))
+                    # The greatest score's weight is exactly 1, however great it is.
+                    exponent = code.to.fmul(code.to.fsub(score, greatest), factor)
+                    powers.append(code.power_of_two(exponent, _TERMS[per]))
                 where = code.at(weights, code.times(word, lanes))
                 code.store_vector(word_of(code, *powers), where)
                 return [

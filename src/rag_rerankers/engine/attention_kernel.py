@@ -11,15 +11,13 @@ from __future__ import annotations
 import ctypes
 import logging
 import math
-import threading
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from rag_rerankers.engine.machine_code import cpu_vectors, machine_code
+from rag_rerankers.engine.machine_code import cpu_vectors, divide, machine_code
 from rag_rerankers.once import OncePerKey
 
 if TYPE_CHECKING:
@@ -51,7 +49,7 @@ class AttentionKernel:
 
         self._kind = kind
         self._scratch_bytes = scratch_bytes
-        self._function = machine_code(write_kernel(kind), FUNCTION, _ARGUMENTS)
+        self._function = machine_code(write_kernel(kind), {FUNCTION: _ARGUMENTS})[FUNCTION]
 
     def __call__(
         self,
@@ -94,20 +92,8 @@ class AttentionKernel:
             )
 
         work = 2 * sum(length * length for length in lengths) * heads * self._kind.dim
-        _divide(some_heads, heads * len(lengths), 1 if work < _ALONE else torch.get_num_threads())
+        divide(some_heads, heads * len(lengths), 1 if work < _ALONE else torch.get_num_threads())
         return out
-
-
-def _divide(work: Callable[[int, int], None], tasks: int, cores: int) -> None:
-    """Call ``work`` with ranges that cover all tasks, a thread for each core."""
-    bounds = [tasks * core // cores for core in range(cores + 1)]
-    own, *others = [bound for bound in pairwise(bounds) if bound[0] < bound[1]]
-    threads = [threading.Thread(target=work, args=bound) for bound in others]
-    for thread in threads:
-        thread.start()
-    work(*own)
-    for thread in threads:
-        thread.join()
 
 
 def kernel_for(

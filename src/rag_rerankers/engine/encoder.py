@@ -8,61 +8,22 @@ numbers, see :func:`rag_rerankers.engine.probe.choose_runner`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch.nn.functional import gelu, layer_norm, pad
+from torch.nn.functional import gelu, pad
 from transformers import PreTrainedModel
 
 from rag_rerankers.engine.attention import PackedLayout, attend
-from rag_rerankers.engine.linear import FloatLinear, Int8Linear, Linear, PackedLinear
+from rag_rerankers.engine.int8_steps import Norm, int8_steps
+from rag_rerankers.engine.layer import Int8Work, Layer, TorchWork, Work
+from rag_rerankers.engine.linear import GELU_LOWEST, FloatLinear, Int8Linear, Linear, PackedLinear
 
 __all__ = ["FusedEncoder"]
 
-_ROWS, _STEP = 768, 32
-"""Tokens that are multiplied together on a CPU at most, and of what number they are a multiple."""
 _FIRSTS = 8
 """Of what number the first tokens that are multiplied together are a multiple."""
-
-_GELU_LOWEST = -0.17
-"""GELU's minimum is -0.16997."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Norm:
-    """A layer norm's weights."""
-
-    weight: torch.Tensor
-    bias: torch.Tensor
-    eps: float
-
-    @classmethod
-    def of(cls, module: Any) -> _Norm:
-        return cls(module.weight.detach(), module.bias.detach(), float(module.eps))
-
-    def __call__(self, states: torch.Tensor) -> torch.Tensor:
-        return layer_norm(states, self.weight.shape, self.weight, self.bias, self.eps)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Layer:
-    """One layer's parts, in the order of their use.
-
-    Attributes:
-        query: Makes queries; None where they come out of ``rest`` as well.
-        rest: Makes keys and values.
-    """
-
-    query: Linear | None
-    rest: Linear
-    attended: Linear
-    attention_norm: _Norm
-    widen: Linear
-    activation: Callable[[torch.Tensor], torch.Tensor]
-    narrow: Linear
-    norm: _Norm
 
 
 class FusedEncoder:
@@ -90,6 +51,7 @@ class FusedEncoder:
         attention = body.encoder.layer[0].attention.self
         self._heads = int(attention.num_attention_heads)
         self._int8 = int8
+        self._work = _int8_work([*self._layers, self._last]) if int8 else TorchWork()
 
     def __call__(
         self,
@@ -108,22 +70,23 @@ class FusedEncoder:
             input_ids: Shape (1, tokens).
             **inputs: What else the embeddings take: position ids, segment ids.
         """
-        states: torch.Tensor = self._embeddings(input_ids=input_ids, **inputs)[0]
+        work = self._work
+        states = work.begin(self._embeddings(input_ids=input_ids, **inputs)[0])
         for layer in self._layers:
-            query, key, value = self._parts(_multiply(layer.rest, states), 3)
-            states = _finish(layer, self._attend(query, key, value, layout), states)
+            query, key, value = self._parts(work.multiply(layer.rest, states), 3)
+            states = work.finish(layer, self._attend(query, key, value, layout), states)
         last = self._last
         assert last.query is not None
-        key, value = self._parts(_multiply(last.rest, states), 2)
+        key, value = self._parts(work.multiply(last.rest, states), 2)
         if not firsts:
-            (query,) = self._parts(_multiply(last.query, states), 1)
-            return _finish(last, self._attend(query, key, value, layout), states)
+            (query,) = self._parts(work.multiply(last.query, states), 1)
+            return work.finish(last, self._attend(query, key, value, layout), states).numbers
         asked = layout.starts[:-1].long()
         count, more = len(asked), -len(asked) % _FIRSTS
-        asking = states[pad(asked, (0, more))]
-        (query,) = self._parts(last.query(asking), 1)
+        asking = work.begin(states.numbers[pad(asked, (0, more))])
+        (query,) = self._parts(work.multiply(last.query, asking), 1)
         context = self._attend(query[:count], key, value, layout, firsts=True)
-        return _finish(last, pad(context, (0, 0, 0, 0, 0, more)), asking)[:count]
+        return work.finish(last, pad(context, (0, 0, 0, more)), asking).numbers[:count]
 
     def _attend(
         self,
@@ -135,7 +98,8 @@ class FusedEncoder:
         firsts: bool = False,
     ) -> torch.Tensor:
         # Where products are rounded to 8 bits, 16 are enough in between.
-        return attend(query, key, value, layout=layout, firsts=firsts, halves=self._int8)
+        context = attend(query, key, value, layout=layout, firsts=firsts, halves=self._int8)
+        return context.flatten(1)
 
     def _parts(self, states: torch.Tensor, number: int) -> tuple[torch.Tensor, ...]:
         """Queries, keys and values side by side, to as many of shape (tokens, heads, dim)."""
@@ -152,7 +116,17 @@ class FusedEncoder:
         _free(self._body.encoder)
 
 
-def _packed(layer: _Layer, module: torch.nn.Module) -> _Layer:
+def _int8_work(layers: list[Layer]) -> Work:
+    """The fastest way for products in int8."""
+    widths = {part.out_features for layer in layers for part in (layer.rest, layer.widen)}
+    same = all(layer.activation is _gelu_in_place for layer in layers)
+    floats = {norm.weight.dtype for layer in layers for norm in (layer.attention_norm, layer.norm)}
+    same = same and floats == {torch.float32} and all(layer.norm.weight.is_cpu for layer in layers)
+    steps = int8_steps(layers[0].attended.out_features, *widths) if same else None
+    return TorchWork() if steps is None else Int8Work(steps)
+
+
+def _packed(layer: Layer, module: torch.nn.Module) -> Layer:
     """The same layer with its float products laid out for the CPU; the module's are freed."""
     _free(module)
     return replace(
@@ -174,49 +148,7 @@ def _free(module: torch.nn.Module) -> None:
         parameter.data = parameter.data.new_empty(0)
 
 
-def _multiply(part: Linear, states: torch.Tensor) -> torch.Tensor:
-    """A product, block by block."""
-    blocks = _blocks(states)
-    if len(blocks) == 1:
-        return part(states)
-    out = states.new_empty(len(states), part.out_features)
-    for rows in blocks:
-        part(states[rows], out=out[rows])
-    return out
-
-
-def _finish(layer: _Layer, context: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
-    """What comes behind the attention, block by block."""
-    blocks = _blocks(states)
-    if len(blocks) == 1:
-        return _finish_block(layer, context, states)
-    out = torch.empty_like(states)
-    for rows in blocks:
-        out[rows] = _finish_block(layer, context[rows], states[rows])
-    return out
-
-
-def _finish_block(layer: _Layer, context: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
-    states = layer.attention_norm(layer.attended(context.flatten(1)).add_(states))
-    wide = layer.activation(layer.widen(states))
-    return layer.norm(layer.narrow(wide, spend=True).add_(states))
-
-
-def _blocks(states: torch.Tensor) -> list[slice]:
-    """Tokens that are multiplied together: on a CPU a few hundred, about as many in each block.
-
-    Their wide states stay in the cache, in memory that is there already. And oneDNN keeps a
-    program, hundreds of kilobytes, for each number of rows that it has seen: few are to recur.
-    """
-    tokens = len(states)
-    if states.device.type != "cpu" or tokens <= _ROWS:
-        return [slice(0, tokens)]
-    blocks = -(-tokens // _ROWS)
-    rows = -(-tokens // (blocks * _STEP)) * _STEP
-    return [slice(first, first + rows) for first in range(0, tokens, rows)]
-
-
-def _read(layer: Any, kind: type[FloatLinear] | type[Int8Linear], *, apart: bool = False) -> _Layer:
+def _read(layer: Any, kind: type[FloatLinear] | type[Int8Linear], *, apart: bool = False) -> Layer:
     own = layer.attention.self
     parts = (own.query, own.key, own.value)
     weight = torch.cat([part.weight.detach() for part in parts])
@@ -227,17 +159,17 @@ def _read(layer: Any, kind: type[FloatLinear] | type[Int8Linear], *, apart: bool
             part.weight.data = rows
     activation = layer.intermediate.intermediate_act_fn
     exact = isinstance(activation, torch.nn.Module) and _is_gelu(activation)
-    lowest = _GELU_LOWEST if exact else None
+    lowest = GELU_LOWEST if exact else None
     width = len(own.query.weight) if apart else 0
-    return _Layer(
+    return Layer(
         query=kind(weight[:width], bias[:width]) if apart else None,
         rest=kind(weight[width:], bias[width:]),
         attended=_linear(layer.attention.output.dense, kind),
-        attention_norm=_Norm.of(layer.attention.output.LayerNorm),
+        attention_norm=Norm.of(layer.attention.output.LayerNorm),
         widen=_linear(layer.intermediate.dense, kind),
         activation=_gelu_in_place if exact else activation,
         narrow=_linear(layer.output.dense, kind, lowest),
-        norm=_Norm.of(layer.output.LayerNorm),
+        norm=Norm.of(layer.output.LayerNorm),
     )
 
 

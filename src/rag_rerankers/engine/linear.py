@@ -19,6 +19,7 @@ from torch.nn.functional import linear
 from rag_rerankers.engine.device import cpu_has_bfloat16
 
 __all__ = [
+    "GELU_LOWEST",
     "FloatLinear",
     "Int8Linear",
     "Int8Module",
@@ -29,6 +30,9 @@ __all__ = [
     "packing_pays",
     "quantize_modules",
 ]
+
+GELU_LOWEST = -0.17
+"""GELU's minimum is -0.16997."""
 
 # Layers narrower than this cost nothing, and are heads or projections that want their precision.
 _NARROWEST = 16
@@ -131,28 +135,21 @@ class Int8Linear:
         self._scale = scale
         self._zero = torch.zeros(len(weight), dtype=torch.int32)
         self._lowest = lowest
-        self._bias = torch.zeros(len(weight)) if bias is None else bias.float().clone()
+        self.bias = torch.zeros(len(weight)) if bias is None else bias.float().clone()
         if lowest is not None:
             # x = s q + lowest: what the constant adds to the product is known beforehand.
-            self._bias += lowest * scale * rounded.sum(dim=1, dtype=torch.float32)
+            self.bias += lowest * scale * rounded.sum(dim=1, dtype=torch.float32)
 
-    def __call__(
-        self, states: torch.Tensor, *, spend: bool = False, out: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """See :class:`Linear`; the result is float32."""
-        if states.dtype != torch.float32:
-            states, spend = states.float(), True
-        scratch = states if spend else None
-        if self._lowest is None:
-            levels, scale = _symmetric(states, scratch)
-            zero = 128
-        else:
-            levels, scale = _one_sided(states, self._lowest, scratch)
-            zero = 0
+    def product(self, levels: torch.Tensor) -> torch.Tensor:
+        """Levels, shape (tokens, in), by the weights: without scales of tokens, and bias.
+
+        Args:
+            levels: uint8; 128 stands for 0, or 0 for ``lowest`` if there is one.
+        """
         product: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
             levels,
             1.0,
-            zero,
+            128 if self._lowest is None else 0,
             self._packed,
             self._scale,
             self._zero,
@@ -164,7 +161,21 @@ class Int8Linear:
             [],
             "",
         )
-        return torch.addcmul(self._bias, product, scale, out=product if out is None else out)
+        return product
+
+    def __call__(
+        self, states: torch.Tensor, *, spend: bool = False, out: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """See :class:`Linear`; the result is float32."""
+        if states.dtype != torch.float32:
+            states, spend = states.float(), True
+        scratch = states if spend else None
+        if self._lowest is None:
+            levels, scale = _symmetric(states, scratch)
+        else:
+            levels, scale = _one_sided(states, self._lowest, scratch)
+        product = self.product(levels)
+        return torch.addcmul(self.bias, product, scale, out=product if out is None else out)
 
 
 def _symmetric(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
 
-__all__ = ["Vectors", "cpu_vectors", "machine_code"]
+__all__ = ["Vectors", "cpu_vectors", "divide", "machine_code"]
 
 
 class Vectors(NamedTuple):
@@ -52,16 +53,17 @@ _owners: list[Any] = []
 """Machine code lives as long as these, which is as long as the process."""
 
 
-def machine_code(text: str, function: str, arguments: Sequence[Any]) -> Callable[..., None]:
+def machine_code(
+    text: str, functions: Mapping[str, Sequence[Any]]
+) -> dict[str, Callable[..., None]]:
     """Compile a module.
 
     Args:
         text: The module in LLVM's language.
-        function: The one to call; it returns nothing.
-        arguments: Its arguments' types, ctypes'.
+        functions: Those to call, which return nothing, with their arguments' types, ctypes'.
 
     Returns:
-        The function. Other threads of Python run while it does.
+        The functions by name. Other threads of Python run while one does.
 
     Raises:
         RuntimeError: LLVM does not take it, or cannot make code for this CPU.
@@ -82,5 +84,19 @@ def machine_code(text: str, function: str, arguments: Sequence[Any]) -> Callable
         owner = binding.create_mcjit_compiler(module, machine)
         owner.finalize_object()
         _owners.append(owner)
-        address = owner.get_function_address(function)
-    return ctypes.CFUNCTYPE(None, *arguments)(address)
+        return {
+            name: ctypes.CFUNCTYPE(None, *arguments)(owner.get_function_address(name))
+            for name, arguments in functions.items()
+        }
+
+
+def divide(work: Callable[[int, int], None], tasks: int, cores: int) -> None:
+    """Call ``work`` with ranges that cover all tasks, a thread for each core."""
+    bounds = [tasks * core // cores for core in range(cores + 1)]
+    own, *others = [bound for bound in pairwise(bounds) if bound[0] < bound[1]]
+    threads = [threading.Thread(target=work, args=bound) for bound in others]
+    for thread in threads:
+        thread.start()
+    work(*own)
+    for thread in threads:
+        thread.join()

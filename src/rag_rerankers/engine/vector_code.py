@@ -8,9 +8,9 @@ from typing import Any
 
 from llvmlite import ir
 
-__all__ = ["FLOAT", "INT", "LONG", "POINTER", "SHORT", "VectorCode"]
+__all__ = ["BYTE", "FLOAT", "INT", "LONG", "POINTER", "SHORT", "VectorCode"]
 
-LONG, INT, SHORT = ir.IntType(64), ir.IntType(32), ir.IntType(16)
+LONG, INT, SHORT, BYTE = ir.IntType(64), ir.IntType(32), ir.IntType(16), ir.IntType(8)
 FLOAT = ir.FloatType()
 POINTER = ir.PointerType()
 
@@ -151,6 +151,14 @@ class VectorCode:
     def greater(self, one: Any, other: Any) -> Any:
         """Lane by lane."""
         return self.to.select(self.to.fcmp_ordered(">", one, other), one, other)
+
+    def size(self, numbers: Any) -> Any:
+        """Without the sign, lane by lane."""
+        return self.as_floats(self.to.and_(self.as_words(numbers), self.constant(0x7FFFFFFF)))
+
+    def root(self, numbers: Any) -> Any:
+        """The square root, lane by lane."""
+        return self._called(f"llvm.sqrt.v{self.lanes}f32", numbers)
 
     def over_lanes(self, vector: Any, join: Callable[[Any, Any], Any]) -> Any:
         """All lanes joined; the result is in every lane."""

@@ -1,0 +1,289 @@
+"""What stands between int8 products, in LLVM's instructions: a row at a time, while it is in cache.
+
+A product of levels comes as float32, scaled for each output. What is left is the scale of its row,
+the bias, and what the model does next; then the row is rounded to levels for the next product, see
+:class:`rag_rerankers.engine.linear.Int8Linear`. A number that is none makes its whole row none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+
+from rag_rerankers.engine.vector_code import BYTE, FLOAT, LONG, POINTER, VectorCode
+
+__all__ = ["GELU", "NORM", "RESCALE", "ROUND", "write_steps"]
+
+ROUND, RESCALE, GELU, NORM = "round_rows", "rescale_rows", "gelu_rows", "norm_rows"
+
+# Above this number, 1.5 times 2 to the 23rd, float32 has nothing but whole numbers.
+_ONLY_WHOLE = 12582912.0
+_SMALLEST = 1e-20
+"""The least scale: of a row of nothing but zeros."""
+_FAR_BELOW = -1e30
+_TERMS = 6
+
+
+def write_steps(lanes: int) -> str:
+    """The text of a module with four functions over rows whose length is a multiple of ``lanes``.
+
+    All take addresses, then the first row, the one to stop before, and how many numbers a row has.
+
+    ``ROUND``: states; levels, scales. Levels of 1 to 255 around 128.
+
+    ``RESCALE``: products, scales, bias; states.
+
+    ``GELU``: products, scales, bias, memory for a row; levels, scales; and the lowest number.
+    Levels of 0 to 255 from there.
+
+    ``NORM``: products, scales, bias, residual states, weight and bias of the layer norm; states,
+    levels, scales; and the norm's epsilon. Levels as for ``ROUND``.
+    """
+    module = ir.Module()
+    for name, write, addresses, floats in (
+        (ROUND, _round, 3, 0),
+        (RESCALE, _rescale, 4, 0),
+        (GELU, _gelu, 6, 1),
+        (NORM, _norm, 9, 1),
+    ):
+        kinds = [*[POINTER] * addresses, *[LONG] * 3, *[FLOAT] * floats]
+        function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), name)
+        code = _RowCode(function, lanes)
+        write(code, *function.args)
+        code.to.ret_void()
+    return str(module)
+
+
+class _RowCode(VectorCode):
+    """Instructions on rows of float32."""
+
+    def over_rows(self, first: Any, stop: Any, body: Callable[[Any], None]) -> None:
+        self.loop(stop, body, start=first)
+
+    def row(self, base: Any, row: Any, width: Any, kind: ir.Type = FLOAT) -> Any:
+        """Where a row lies."""
+        return self.at(base, self.times(row, width), kind)
+
+    def numbers(self, row: Any, column: Any) -> Any:
+        """A vector of a row."""
+        return self.load(self.at(row, column, FLOAT), self.floats)
+
+    def put(self, vector: Any, row: Any, column: Any) -> None:
+        """Write a vector of a row."""
+        self.store(vector, self.at(row, column, FLOAT))
+
+    def of_row(self, base: Any, row: Any) -> Any:
+        """The row's own number, in every lane."""
+        return self.broadcast(self.load(self.at(base, row, FLOAT), FLOAT))
+
+    def put_of_row(self, vector: Any, base: Any, row: Any) -> None:
+        """Write the row's own number, which is in every lane."""
+        first = self.to.extract_element(vector, self.long(0))
+        self.store(first, self.at(base, row, FLOAT))
+
+    def summed(self, vector: Any) -> Any:
+        """The sum of all lanes, in every lane."""
+        return self.over_lanes(vector, self.to.fadd)
+
+    def put_levels(self, vector: Any, zero: int, row: Any, column: Any) -> None:
+        """Round numbers of 0 to 255, once ``zero`` is added, to 8 bits."""
+        # Adding the large number rounds, and leaves the level in the lowest 8 bits.
+        shifted = self.as_words(self.to.fadd(vector, self.constant(_ONLY_WHOLE + zero)))
+        levels = self.to.trunc(shifted, ir.VectorType(BYTE, self.lanes))
+        self.store(levels, self.at(row, column, BYTE), align=1)
+
+    def scale(self, greatest: Any, levels: float, total: Any) -> tuple[Any, Any]:
+        """A row's scale and one over it."""
+        scale = self.to.fmul(greatest, self.constant(1 / levels))
+        scale = self.greater(scale, self.constant(_SMALLEST))
+        # Nothing, unless a number of the row is none.
+        scale = self.fma(total, self.constant(0.0), scale)
+        return scale, self.to.fdiv(self.constant(1.0), scale)
+
+    def rescaled(self, product: Any, scale: Any, bias: Any, column: Any) -> Any:
+        """A vector of what the linear layer gives."""
+        return self.fma(self.numbers(product, column), scale, self.numbers(bias, column))
+
+
+def _round(
+    code: _RowCode, states: Any, levels: Any, scales: Any, first: Any, stop: Any, width: Any
+) -> None:
+    def one_row(row: Any) -> None:
+        own = code.row(states, row, width)
+
+        def look(column: Any, greatest: Any, total: Any) -> list[Any]:
+            numbers = code.numbers(own, column)
+            return [code.greater(code.size(numbers), greatest), code.to.fadd(total, numbers)]
+
+        greatest, total = code.loop(
+            width, look, [code.constant(0.0), code.constant(0.0)], step=code.lanes
+        )
+        _put_symmetric(code, own, greatest, total, (levels, scales), row, width)
+
+    code.over_rows(first, stop, one_row)
+
+
+def _put_symmetric(
+    code: _RowCode,
+    own: Any,
+    greatest: Any,
+    total: Any,
+    into: tuple[Any, Any],
+    row: Any,
+    width: Any,
+) -> None:
+    levels, scales = into
+    scale, inverse = code.scale(code.over_lanes(greatest, code.greater), 127.0, code.summed(total))
+    code.put_of_row(scale, scales, row)
+    line = code.row(levels, row, width, BYTE)
+
+    def put(column: Any) -> None:
+        code.put_levels(code.to.fmul(code.numbers(own, column), inverse), 128, line, column)
+
+    code.loop(width, put, step=code.lanes)
+
+
+def _rescale(
+    code: _RowCode,
+    products: Any,
+    scales: Any,
+    bias: Any,
+    states: Any,
+    first: Any,
+    stop: Any,
+    width: Any,
+) -> None:
+    def one_row(row: Any) -> None:
+        product, out = code.row(products, row, width), code.row(states, row, width)
+        scale = code.of_row(scales, row)
+
+        def put(column: Any) -> None:
+            code.put(code.rescaled(product, scale, bias, column), out, column)
+
+        code.loop(width, put, step=code.lanes)
+
+    code.over_rows(first, stop, one_row)
+
+
+def _gelu(
+    code: _RowCode,
+    products: Any,
+    scales: Any,
+    bias: Any,
+    scratch: Any,
+    levels: Any,
+    new_scales: Any,
+    first: Any,
+    stop: Any,
+    width: Any,
+    lowest: Any,
+) -> None:
+    lowest = code.broadcast(lowest)
+
+    def one_row(row: Any) -> None:
+        product, scale = code.row(products, row, width), code.of_row(scales, row)
+
+        def look(column: Any, greatest: Any, total: Any) -> list[Any]:
+            numbers = _gelu_of(code, code.rescaled(product, scale, bias, column))
+            above = code.to.fsub(numbers, lowest)
+            code.put(above, scratch, column)
+            return [code.greater(above, greatest), code.to.fadd(total, above)]
+
+        greatest, total = code.loop(
+            width, look, [code.constant(0.0), code.constant(0.0)], step=code.lanes
+        )
+        new, inverse = code.scale(
+            code.over_lanes(greatest, code.greater), 255.0, code.summed(total)
+        )
+        code.put_of_row(new, new_scales, row)
+        line = code.row(levels, row, width, BYTE)
+
+        def put(column: Any) -> None:
+            code.put_levels(code.to.fmul(code.numbers(scratch, column), inverse), 0, line, column)
+
+        code.loop(width, put, step=code.lanes)
+
+    code.over_rows(first, stop, one_row)
+
+
+def _gelu_of(code: _RowCode, numbers: Any) -> Any:
+    """``x Phi(x)``, with the error function as in Abramowitz and Stegun 7.1.26, right to 1.5e-7.
+
+    ``1 - erf(z) = (a1 t + ... + a5 t**5) exp(-z**2)`` with ``t = 1 / (1 + p z)``, for
+    ``z = |x| / sqrt(2)``; then ``x Phi(x) = max(x, 0) - |x| (1 - erf(z)) / 2``.
+    """
+    size = code.size(numbers)
+    t = code.to.fdiv(
+        code.constant(1.0),
+        code.fma(size, code.constant(0.3275911 / math.sqrt(2)), code.constant(1.0)),
+    )
+    series = code.constant(1.061405429)
+    for factor in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
+        series = code.fma(series, t, code.constant(factor))
+    squared = code.to.fmul(numbers, numbers)
+    power = code.power_of_two(code.to.fmul(squared, code.constant(-0.5 / math.log(2))), _TERMS)
+    half = code.to.fmul(code.to.fmul(size, code.constant(0.5)), code.to.fmul(series, t))
+    positive = code.greater(numbers, code.constant(0.0))
+    return code.to.fsub(positive, code.to.fmul(half, power))
+
+
+def _norm(
+    code: _RowCode,
+    products: Any,
+    scales: Any,
+    bias: Any,
+    residual: Any,
+    weight: Any,
+    norm_bias: Any,
+    states: Any,
+    levels: Any,
+    new_scales: Any,
+    first: Any,
+    stop: Any,
+    width: Any,
+    epsilon: Any,
+) -> None:
+    epsilon = code.broadcast(epsilon)
+    count = code.broadcast(code.to.sitofp(width, FLOAT))
+
+    def one_row(row: Any) -> None:
+        product, own = code.row(products, row, width), code.row(residual, row, width)
+        scale, out = code.of_row(scales, row), code.row(states, row, width)
+
+        def add(column: Any, total: Any) -> list[Any]:
+            numbers = code.rescaled(product, scale, bias, column)
+            numbers = code.to.fadd(numbers, code.numbers(own, column))
+            code.put(numbers, out, column)
+            return [code.to.fadd(total, numbers)]
+
+        (total,) = code.loop(width, add, [code.constant(0.0)], step=code.lanes)
+        mean = code.to.fdiv(code.summed(total), count)
+
+        def spread(column: Any, total: Any) -> list[Any]:
+            distance = code.to.fsub(code.numbers(out, column), mean)
+            return [code.fma(distance, distance, total)]
+
+        (total,) = code.loop(width, spread, [code.constant(0.0)], step=code.lanes)
+        variance = code.to.fdiv(code.summed(total), count)
+        root = code.root(code.to.fadd(variance, epsilon))
+        inverse = code.to.fdiv(code.constant(1.0), root)
+
+        def norm(column: Any, greatest: Any, total: Any) -> list[Any]:
+            distance = code.to.fsub(code.numbers(out, column), mean)
+            numbers = code.fma(
+                code.to.fmul(distance, inverse),
+                code.numbers(weight, column),
+                code.numbers(norm_bias, column),
+            )
+            code.put(numbers, out, column)
+            return [code.greater(code.size(numbers), greatest), code.to.fadd(total, numbers)]
+
+        greatest, total = code.loop(
+            width, norm, [code.constant(0.0), code.constant(0.0)], step=code.lanes
+        )
+        _put_symmetric(code, out, greatest, total, (levels, new_scales), row, width)
+
+    code.over_rows(first, stop, one_row)

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn.functional import gelu, layer_norm
+
+from rag_rerankers.engine import layer as module
+from rag_rerankers.engine.int8_steps import Norm, int8_steps
+from rag_rerankers.engine.layer import Int8Work, Layer, TorchWork
+from rag_rerankers.engine.layer import blocks as blocks_of
+from rag_rerankers.engine.linear import GELU_LOWEST, FloatLinear, Int8Linear
+
+WIDTH, WIDE = 32, 64
+
+
+@pytest.mark.parametrize(
+    ("tokens", "blocks"),
+    [
+        (0, [0]),
+        (1, [1]),
+        (10, [10]),
+        (11, [8, 3]),
+        (16, [8, 8]),
+        (21, [8, 8, 5]),
+        (40, [12, 12, 12, 4]),
+    ],
+)
+def test_tokens_are_multiplied_in_blocks_of_few_sizes(monkeypatch, tokens, blocks):
+    monkeypatch.setattr(module, "_ROWS", 10)
+    monkeypatch.setattr(module, "_STEP", 4)
+    states = torch.arange(tokens)
+    found = [states[rows] for rows in blocks_of(states)]
+    assert [len(block) for block in found] == blocks
+    assert torch.equal(torch.cat(found), states)
+
+
+def random(*shape: int, seed: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def layer_of(kind) -> Layer:
+    norms = [Norm(random(WIDTH, seed=s) + 2, random(WIDTH, seed=s + 1), 1e-5) for s in (1, 3)]
+
+    def part(out: int, given: int, seed: int, lowest: float | None = None):
+        return kind(random(out, given, seed=seed) / given**0.5, random(out, seed=seed + 1), lowest)
+
+    return Layer(
+        query=None,
+        rest=part(3 * WIDTH, WIDTH, 5),
+        attended=part(WIDTH, WIDTH, 7),
+        attention_norm=norms[0],
+        widen=part(WIDE, WIDTH, 9),
+        activation=torch.ops.aten.gelu_,
+        narrow=part(WIDTH, WIDE, 11, GELU_LOWEST),
+        norm=norms[1],
+    )
+
+
+def by_hand(states: torch.Tensor, context: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The product that begins a layer, and the layer's end, in float64."""
+    layer = layer_of(FloatLinear)
+
+    def times(part: FloatLinear, given: torch.Tensor) -> torch.Tensor:
+        return given @ part.weight.double().T + part.bias.double()
+
+    def normed(norm: Norm, given: torch.Tensor) -> torch.Tensor:
+        return layer_norm(given, (WIDTH,), norm.weight.double(), norm.bias.double(), norm.eps)
+
+    states, context = states.double(), context.double()
+    halfway = normed(layer.attention_norm, times(layer.attended, context) + states)
+    wide = gelu(times(layer.widen, halfway))
+    return times(layer.rest, states), normed(layer.norm, times(layer.narrow, wide) + halfway)
+
+
+def off(got: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((got - expected).norm() / expected.norm())
+
+
+@pytest.fixture(params=[768, 8], ids=["one block", "blocks"])
+def rows(request, monkeypatch) -> int:
+    monkeypatch.setattr(module, "_ROWS", request.param)
+    monkeypatch.setattr(module, "_STEP", 2)
+    return request.param
+
+
+@pytest.mark.usefixtures("rows")
+@pytest.mark.parametrize(
+    ("kind", "tolerance"), [(FloatLinear, 1e-6), (Int8Linear, 2e-2)], ids=["float", "int8"]
+)
+def test_a_layer_by_torch(kind, tolerance):
+    states, context = random(21, WIDTH, seed=20), random(21, WIDTH, seed=21)
+    layer, work = layer_of(kind), TorchWork()
+    begun = work.begin(states)
+    product, end = by_hand(states, context)
+    assert off(work.multiply(layer.rest, begun), product) < tolerance
+    finished = work.finish(layer, context.clone(), begun)
+    assert off(finished.numbers, end) < tolerance
+    assert finished.rounded is None
+    assert torch.equal(states, random(21, WIDTH, seed=20))
+
+
+@pytest.fixture
+def int8_work() -> Int8Work:
+    steps = int8_steps(WIDTH, WIDE)
+    if steps is None:
+        pytest.skip("needs the extra 'cpu' and an x86 CPU with AVX2")
+    return Int8Work(steps)
+
+
+@pytest.mark.usefixtures("rows")
+def test_a_layer_by_steps_of_our_own(int8_work):
+    states, context = random(21, WIDTH, seed=20), random(21, WIDTH, seed=21)
+    layer, torch_work = layer_of(Int8Linear), TorchWork()
+    begun = int8_work.begin(states)
+    product, end = by_hand(states, context)
+    multiplied = int8_work.multiply(layer.rest, begun)
+    assert off(multiplied, product) < 2e-2
+    torch.testing.assert_close(
+        multiplied, torch_work.multiply(layer.rest, TorchWork().begin(states))
+    )
+    finished = int8_work.finish(layer, context, begun)
+    assert off(finished.numbers, end) < 2e-2
+    by_torch = torch_work.finish(layer, context.clone(), torch_work.begin(states)).numbers
+    # Now and then a number lies between two levels, and rounding decides.
+    assert off(finished.numbers, by_torch) < 2e-3
+    # What goes to the next layer is what it would begin with.
+    again = int8_work.begin(finished.numbers)
+    assert torch.equal(again.rounded.levels, finished.rounded.levels)
+    assert torch.equal(again.rounded.scale, finished.rounded.scale)
+    assert torch.equal(states, random(21, WIDTH, seed=20))
+
+
+def test_states_that_do_not_lie_together(int8_work):
+    states = random(WIDTH, 5, seed=22).T
+    begun = int8_work.begin(states)
+    assert torch.equal(begun.numbers, states)
+    assert torch.equal(begun.rounded.levels, int8_work.begin(states.contiguous()).rounded.levels)
+
+
+def test_no_tokens(int8_work):
+    layer, nothing = layer_of(Int8Linear), torch.empty(0, WIDTH)
+    begun = int8_work.begin(nothing)
+    assert int8_work.multiply(layer.rest, begun).shape == (0, 3 * WIDTH)
+    assert int8_work.finish(layer, nothing, begun).numbers.shape == (0, WIDTH)
