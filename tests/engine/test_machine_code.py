@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import ctypes
+import logging
+import os
+import subprocess
 import sys
 import threading
 
@@ -9,6 +12,11 @@ import torch
 
 from rag_rerankers.engine import machine_code as module
 from rag_rerankers.engine.machine_code import Vectors, cpu_vectors, divide, machine_code
+
+@pytest.fixture
+def needs_llvm():
+    pytest.importorskip("llvmlite", reason="needs the extra 'cpu'")
+
 
 ALL = {"avx2": True, "fma": True, "avx512f": True, "avx512bf16": True}
 
@@ -31,14 +39,53 @@ def test_vectors_are_those_that_torch_uses_and_the_cpu_has(level, lacking, expec
     assert cpu_vectors() == expected
 
 
-def test_without_llvmlite_there_are_none(monkeypatch):
-    features = module._features
-    features.cache_clear()
+@pytest.fixture
+def unknown_features():
+    module._features.cache_clear()
+    yield
+    module._features.cache_clear()
+
+
+@pytest.mark.usefixtures("unknown_features")
+def test_without_llvmlite_there_are_none(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "llvmlite", None)
-    try:
-        assert cpu_vectors() == Vectors(0, halves=False)
-    finally:
-        features.cache_clear()
+    with caplog.at_level(logging.INFO):
+        assert cpu_vectors() == cpu_vectors() == Vectors(0, halves=False)
+    assert caplog.text.count("pip install 'rag-rerankers[cpu]'") == 1
+
+
+HARDENED = """
+import ctypes
+refuse_executable_memory = 65, 1  # PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN: Linux 6.3
+if ctypes.CDLL(None).prctl(*refuse_executable_memory, 0, 0, 0):
+    print("unknown")
+else:
+    from rag_rerankers.engine.machine_code import cpu_vectors
+    print(cpu_vectors().lanes)
+"""
+
+
+@pytest.mark.usefixtures("needs_llvm")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
+def test_where_the_system_forbids_it_there_are_none():
+    done = subprocess.run(
+        [sys.executable, "-c", HARDENED], capture_output=True, text=True, timeout=60, check=True
+    )
+    if done.stdout.strip() == "unknown":
+        pytest.skip("needs Linux 6.3")
+    assert done.stdout.strip() == "0"
+    assert "forbids programs to make machine code" in done.stderr
+
+
+@pytest.mark.usefixtures("needs_llvm")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_does_not_wait_for_its_parents_threads():
+    with module._one_at_a_time:
+        child = os.fork()
+        if not child:
+            os._exit(0 if module._one_at_a_time.acquire(timeout=5) else 1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 DOUBLE = """
@@ -49,11 +96,6 @@ define void @"double"(ptr %where, i64 %times) {
   ret void
 }
 """
-
-
-@pytest.fixture
-def needs_llvm():
-    pytest.importorskip("llvmlite", reason="needs the extra 'cpu'")
 
 
 @pytest.mark.usefixtures("needs_llvm")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import logging
+import mmap
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -12,6 +15,8 @@ from typing import Any, NamedTuple
 import torch
 
 __all__ = ["Vectors", "cpu_vectors", "divide", "machine_code"]
+
+logger = logging.getLogger(__name__)
 
 
 class Vectors(NamedTuple):
@@ -27,7 +32,7 @@ class Vectors(NamedTuple):
 
 
 def cpu_vectors() -> Vectors:
-    """The CPU's vectors; none off x86, before AVX2, or without llvmlite."""
+    """The CPU's vectors; none off x86, before AVX2, without llvmlite, or where it is forbidden."""
     has = _features()
     level = torch.backends.cpu.get_cpu_capability()
     if level.startswith("AVX512") and has.get("avx512f"):
@@ -43,14 +48,44 @@ def _features() -> dict[str, bool]:
     try:
         from llvmlite import binding
     except ImportError:
+        logger.info("models are faster on x86 CPUs with: pip install 'rag-rerankers[cpu]'")
+        return {}
+    if not _may_make_code():
+        logger.warning("this system forbids programs to make machine code: torch does all the work")
         return {}
     return dict(binding.get_host_cpu_features())
+
+
+def _may_make_code() -> bool:
+    """Whether memory that was written may be executed; LLVM would not notice that it may not.
+
+    Hardened services (systemd's ``MemoryDenyWriteExecute``, SELinux) have it forbidden.
+    """
+    if not hasattr(mmap, "PROT_EXEC"):
+        return True
+    with mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE) as page:
+        start = ctypes.c_char.from_buffer(page)
+        protect = ctypes.CDLL(None, use_errno=True).mprotect
+        address = ctypes.c_void_p(ctypes.addressof(start))
+        allowed = protect(address, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_EXEC) == 0
+        del start  # or the page cannot be given back
+    return bool(allowed)
 
 
 _one_at_a_time = threading.Lock()
 """LLVM's context is one for the process."""
 _owners: list[Any] = []
 """Machine code lives as long as these, which is as long as the process."""
+
+
+def _renew_lock() -> None:
+    """A child must not wait for a thread that only its parent has."""
+    global _one_at_a_time
+    _one_at_a_time = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def machine_code(
