@@ -13,6 +13,7 @@ import torch
 from rag_rerankers.engine import machine_code as module
 from rag_rerankers.engine.machine_code import Vectors, cpu_vectors, divide, machine_code
 
+
 @pytest.fixture
 def needs_llvm():
     pytest.importorskip("llvmlite", reason="needs the extra 'cpu'")
