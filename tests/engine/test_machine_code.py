@@ -50,9 +50,19 @@ def unknown_features():
 @pytest.mark.usefixtures("unknown_features")
 def test_without_llvmlite_there_are_none(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "llvmlite", None)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
     with caplog.at_level(logging.INFO):
         assert cpu_vectors() == cpu_vectors() == Vectors(0, halves=False)
     assert caplog.text.count("pip install 'rag-rerankers[cpu]'") == 1
+
+
+@pytest.mark.usefixtures("unknown_features")
+def test_on_other_cpus_nobody_is_told_to_install_it(monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "llvmlite", None)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "SVE256")
+    with caplog.at_level(logging.INFO):
+        assert cpu_vectors() == Vectors(0, halves=False)
+    assert not caplog.text
 
 
 HARDENED = """

@@ -33,11 +33,11 @@ class Vectors(NamedTuple):
 
 def cpu_vectors() -> Vectors:
     """The CPU's vectors; none off x86, before AVX2, without llvmlite, or where it is forbidden."""
-    has = _features()
     level = torch.backends.cpu.get_cpu_capability()
+    has = _features() if level.startswith("AVX") else {}
     if level.startswith("AVX512") and has.get("avx512f"):
         return Vectors(16, bool(has.get("avx512bf16")))
-    if level.startswith("AVX") and has.get("avx2") and has.get("fma"):
+    if has.get("avx2") and has.get("fma"):
         return Vectors(8, halves=False)
     return Vectors(0, halves=False)
 
