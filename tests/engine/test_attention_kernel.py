@@ -323,6 +323,13 @@ def test_attend_leaves_windows_and_first_tokens_to_torch(options, monkeypatch):
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
 
 
+def test_attend_leaves_sequences_that_see_nothing_to_torch(monkeypatch):
+    monkeypatch.setattr(AttentionKernel, "__call__", None)
+    states = states_of(PLAIN[0], 23).unbind(1)
+    got = attend(*states, layout=PackedLayout.of(LENGTHS, (9, 0, 5), CPU))
+    assert got[[*range(9), *range(18, 23)]].isfinite().all()
+
+
 # --- where it cannot be ---
 
 
