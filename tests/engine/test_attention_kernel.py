@@ -300,6 +300,7 @@ def attended_by_torch(states, monkeypatch, **options) -> torch.Tensor:
 def test_attend_gives_what_it_gives_without(scaling, monkeypatch):
     states = states_of(PLAIN[0], 23).unbind(1)
     expected = attended_by_torch(states, monkeypatch, scaling=scaling)
+    assert kernel_for(*states, halves=False)  # made, and tried
     calls = []
     call = AttentionKernel.__call__
     monkeypatch.setattr(
@@ -324,8 +325,9 @@ def test_attend_leaves_windows_and_first_tokens_to_torch(options, monkeypatch):
 
 
 def test_attend_leaves_sequences_that_see_nothing_to_torch(monkeypatch):
-    monkeypatch.setattr(AttentionKernel, "__call__", None)
     states = states_of(PLAIN[0], 23).unbind(1)
+    assert kernel_for(*states, halves=False)  # made, and tried
+    monkeypatch.setattr(AttentionKernel, "__call__", None)
     got = attend(*states, layout=PackedLayout.of(LENGTHS, (9, 0, 5), CPU))
     assert got[[*range(9), *range(18, 23)]].isfinite().all()
 
