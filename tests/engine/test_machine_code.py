@@ -23,19 +23,24 @@ ALL = {"avx2": True, "fma": True, "avx512f": True, "avx512bf16": True}
 
 
 @pytest.mark.parametrize(
-    ("level", "lacking", "expected"),
+    ("level", "name", "lacking", "expected"),
     [
-        ("AVX512", (), Vectors(16, halves=True)),
-        ("AVX512", ("avx512bf16",), Vectors(16, halves=False)),
-        ("AVX512", ("avx512f", "avx512bf16"), Vectors(8, halves=False)),
-        ("AVX2", (), Vectors(8, halves=False)),
-        ("AVX2", ("fma",), Vectors(0, halves=False)),
-        ("AVX2", ("avx2",), Vectors(0, halves=False)),
-        ("DEFAULT", (), Vectors(0, halves=False)),
+        ("AVX512", "znver4", (), Vectors(16, halves=True)),
+        ("AVX512", "znver5", (), Vectors(16, halves=True)),
+        ("AVX512", "sapphirerapids", (), Vectors(16, halves=False)),
+        ("AVX512", "znver4", ("avx512bf16",), Vectors(16, halves=False)),
+        ("AVX512", "znver4", ("avx512f", "avx512bf16"), Vectors(8, halves=False)),
+        ("AVX2", "znver4", (), Vectors(8, halves=False)),
+        ("AVX2", "znver3", ("fma",), Vectors(0, halves=False)),
+        ("AVX2", "znver3", ("avx2",), Vectors(0, halves=False)),
+        ("DEFAULT", "znver3", (), Vectors(0, halves=False)),
     ],
 )
-def test_vectors_are_those_that_torch_uses_and_the_cpu_has(level, lacking, expected, monkeypatch):
+def test_vectors_are_those_that_torch_uses_and_the_cpu_has(
+    level, name, lacking, expected, monkeypatch
+):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: level)
+    monkeypatch.setattr(module, "_model", lambda: name)
     monkeypatch.setattr(module, "_features", lambda: {**ALL, **dict.fromkeys(lacking, False)})
     assert cpu_vectors() == expected
 
