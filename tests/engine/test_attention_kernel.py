@@ -371,5 +371,5 @@ def test_a_system_that_forbids_machine_code(nothing_made, monkeypatch, caplog):
 
 
 def test_no_vectors_no_kernel(monkeypatch):
-    monkeypatch.setattr(module, "cpu_vectors", lambda: Vectors(0, halves=False))
+    monkeypatch.setattr(module, "cpu_vectors", lambda: Vectors(0))
     assert kernel_for(*three(), halves=True) is None

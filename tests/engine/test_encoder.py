@@ -15,6 +15,8 @@ from rag_rerankers.engine import layer as layer_module
 from rag_rerankers.engine import probe
 from rag_rerankers.engine.attention import PackedLayout
 from rag_rerankers.engine.encoder import FusedEncoder
+from rag_rerankers.engine.int8_blocks import int8_blocks
+from rag_rerankers.engine.layer import BlockWork, Int8Work, TorchWork
 from rag_rerankers.engine.linear import FloatLinear, PackedLinear
 from rag_rerankers.engine.probe import choose_runner
 from rag_rerankers.engine.runners import PackedRunner, PaddedRunner
@@ -123,14 +125,56 @@ def test_a_function_as_the_activation_is_called():
     check(model)
 
 
+@pytest.mark.parametrize("inner", [48, 64])
 @pytest.mark.parametrize("activation", ["gelu", "relu", "silu", "tanh"])
-def test_int8_covers_what_the_activation_gives(activation):
+def test_int8_covers_what_the_activation_gives(activation, inner):
     """All of it: only GELU never falls below -0.17, SiLU does and tanh goes down to -1."""
-    model = built("bert", hidden_act=activation)
+    model = built("bert", hidden_act=activation, intermediate_size=inner)
     batch = rows(0, 2)
     with torch.inference_mode():
         expected = PackedRunner(model, encoder=FusedEncoder(model)).hidden(batch)
         found = PackedRunner(model, encoder=FusedEncoder(model, int8=True)).hidden(batch)
+    assert (found - expected).norm() / expected.norm() < 0.08
+
+
+def int8_states(monkeypatch, *without: str, **settings) -> tuple[type, torch.Tensor]:
+    """By what way, and what it gives."""
+    model = built("bert", **{"intermediate_size": 64, **settings})
+    with monkeypatch.context() as patch, torch.inference_mode():
+        for name in without:
+            patch.setattr(encoder_module, name, lambda *_: None)
+        encoder = FusedEncoder(model, int8=True)
+        return type(encoder._work), PackedRunner(model, encoder=encoder).hidden(rows(0, 2))
+
+
+@pytest.mark.skipif(int8_blocks(32, 64) is None, reason="needs the extra 'cpu' and x86, not AMX")
+def test_every_way_for_int8_gives_the_same(monkeypatch):
+    blocks, ours = int8_states(monkeypatch)
+    steps, between = int8_states(monkeypatch, "int8_blocks")
+    by_torch, theirs = int8_states(monkeypatch, "int8_blocks", "int8_steps")
+    assert (blocks, steps, by_torch) == (BlockWork, Int8Work, TorchWork)
+    # Now and then a number lies between two levels, and rounding decides.
+    assert (ours - theirs).norm() / theirs.norm() < 2e-2
+    assert (between - theirs).norm() / theirs.norm() < 2e-2
+
+
+@pytest.mark.parametrize(
+    "settings", [{"hidden_act": "relu"}, {"hidden_act": "gelu_new"}, {"intermediate_size": 36}]
+)
+def test_what_machine_code_does_not_know_is_left_to_torch(settings, monkeypatch):
+    assert int8_states(monkeypatch, **settings)[0] is TorchWork
+
+
+def test_layers_that_are_not_alike_are_left_to_torch():
+    model = built("bert", intermediate_size=64)
+    wide = model.encoder.layer[1]
+    wide.intermediate.dense = torch.nn.Linear(32, 96)
+    wide.output.dense = torch.nn.Linear(96, 32)
+    encoder = FusedEncoder(model, int8=True)
+    assert type(encoder._work) is TorchWork
+    with torch.inference_mode():
+        expected = PackedRunner(model, encoder=FusedEncoder(model)).hidden(rows(0, 2))
+        found = PackedRunner(model, encoder=encoder).hidden(rows(0, 2))
     assert (found - expected).norm() / expected.norm() < 0.08
 
 
@@ -156,8 +200,9 @@ def attention_weights(model):
 
 @pytest.mark.parametrize("int8", [False, True], ids=["float", "int8"])
 @pytest.mark.parametrize("firsts", [False, True])
-def test_blocks_change_nothing(monkeypatch, int8, firsts):
-    encoder = FusedEncoder(built("bert"), int8=int8)
+@pytest.mark.parametrize("inner", [36, 48])
+def test_blocks_change_nothing(monkeypatch, int8, firsts, inner):
+    encoder = FusedEncoder(built("bert", intermediate_size=inner), int8=int8)
     lengths = [20, 9, 9, 3, 1]
     layout = PackedLayout.of(lengths, lengths, CPU)
     ids = torch.randint(5, 90, (1, 42), generator=torch.Generator().manual_seed(6))
@@ -197,8 +242,9 @@ def test_int8_leaves_the_models_weights_alone_until_they_are_released():
     assert after == before
 
 
-def test_release_frees_the_layers_and_int8_goes_on():
-    model = built("bert")
+@pytest.mark.parametrize("inner", [48, 64])
+def test_release_frees_the_layers_and_int8_goes_on(inner):
+    model = built("bert", intermediate_size=inner)
     layers = list(model.encoder.parameters())
     stored = [StorageWeakRef(parameter.untyped_storage()) for parameter in layers]
     matrices = [one for one, parameter in zip(stored, layers, strict=True) if parameter.dim() == 2]

@@ -5,8 +5,9 @@ import torch
 from torch.nn.functional import gelu, layer_norm
 
 from rag_rerankers.engine import layer as module
+from rag_rerankers.engine.int8_blocks import int8_blocks
 from rag_rerankers.engine.int8_steps import Norm, int8_steps
-from rag_rerankers.engine.layer import Int8Work, Layer, TorchWork
+from rag_rerankers.engine.layer import BlockWork, Int8Work, Layer, TorchWork
 from rag_rerankers.engine.layer import blocks as blocks_of
 from rag_rerankers.engine.linear import GELU_LOWEST, FloatLinear, Int8Linear
 
@@ -99,46 +100,53 @@ def test_a_layer_by_torch(kind, tolerance):
     assert torch.equal(states, random(21, WIDTH, seed=20))
 
 
-@pytest.fixture
-def int8_work() -> Int8Work:
-    steps = int8_steps(WIDTH, WIDE)
-    if steps is None:
-        pytest.skip("needs the extra 'cpu' and an x86 CPU with AVX2")
-    return Int8Work(steps)
+@pytest.fixture(params=[Int8Work, BlockWork])
+def int8(request) -> tuple[Int8Work | BlockWork, Layer]:
+    """A way to work, and a layer for it."""
+    if request.param is Int8Work:
+        steps = int8_steps(WIDTH, WIDE)
+        if steps is None:
+            pytest.skip("needs the extra 'cpu' and an x86 CPU with AVX2")
+        return Int8Work(steps), layer_of(Int8Linear)
+    blocks = int8_blocks(WIDTH, WIDE)
+    if blocks is None:
+        pytest.skip("needs the extra 'cpu' and an x86 CPU with AVX2, but not AMX")
+    return BlockWork(blocks), layer_of(blocks.linear)
 
 
 @pytest.mark.usefixtures("rows")
-def test_a_layer_by_steps_of_our_own(int8_work):
+def test_a_layer_by_code_of_our_own(int8):
     states, context = random(21, WIDTH, seed=20), random(21, WIDTH, seed=21)
-    layer, torch_work = layer_of(Int8Linear), TorchWork()
-    begun = int8_work.begin(states)
+    (work, layer), torch_layer, torch_work = int8, layer_of(Int8Linear), TorchWork()
+    begun = work.begin(states)
     product, end = by_hand(states, context)
-    multiplied = int8_work.multiply(layer.rest, begun)
+    multiplied = work.multiply(layer.rest, begun)
     assert off(multiplied, product) < 2e-2
     torch.testing.assert_close(
-        multiplied, torch_work.multiply(layer.rest, TorchWork().begin(states))
+        multiplied, torch_work.multiply(torch_layer.rest, torch_work.begin(states))
     )
-    finished = int8_work.finish(layer, context, begun)
+    finished = work.finish(layer, context, begun)
     assert off(finished.numbers, end) < 2e-2
-    by_torch = torch_work.finish(layer, context.clone(), torch_work.begin(states)).numbers
+    by_torch = torch_work.finish(torch_layer, context.clone(), torch_work.begin(states)).numbers
     # Now and then a number lies between two levels, and rounding decides.
     assert off(finished.numbers, by_torch) < 2e-3
     # What goes to the next layer is what it would begin with.
-    again = int8_work.begin(finished.numbers)
+    again = work.begin(finished.numbers)
     assert torch.equal(again.rounded.levels, finished.rounded.levels)
     assert torch.equal(again.rounded.scale, finished.rounded.scale)
     assert torch.equal(states, random(21, WIDTH, seed=20))
 
 
-def test_states_that_do_not_lie_together(int8_work):
+def test_states_that_do_not_lie_together(int8):
+    work, _ = int8
     states = random(WIDTH, 5, seed=22).T
-    begun = int8_work.begin(states)
+    begun = work.begin(states)
     assert torch.equal(begun.numbers, states)
-    assert torch.equal(begun.rounded.levels, int8_work.begin(states.contiguous()).rounded.levels)
+    assert torch.equal(begun.rounded.levels, work.begin(states.contiguous()).rounded.levels)
 
 
-def test_no_tokens(int8_work):
-    layer, nothing = layer_of(Int8Linear), torch.empty(0, WIDTH)
-    begun = int8_work.begin(nothing)
-    assert int8_work.multiply(layer.rest, begun).shape == (0, 3 * WIDTH)
-    assert int8_work.finish(layer, nothing, begun).numbers.shape == (0, WIDTH)
+def test_no_tokens(int8):
+    (work, layer), nothing = int8, torch.empty(0, WIDTH)
+    begun = work.begin(nothing)
+    assert work.multiply(layer.rest, begun).shape == (0, 3 * WIDTH)
+    assert work.finish(layer, nothing, begun).numbers.shape == (0, WIDTH)

@@ -19,21 +19,25 @@ def needs_llvm():
     pytest.importorskip("llvmlite", reason="needs the extra 'cpu'")
 
 
-ALL = {"avx2": True, "fma": True, "avx512f": True, "avx512bf16": True}
+ALL = dict.fromkeys(
+    ["avx2", "fma", "avxvnni", "avx512f", "avx512bf16", "avx512vnni", "amx-int8"], True
+)
+BF16, VNNI, AMX = "avx512bf16", "avx512vnni", "amx-int8"
 
 
 @pytest.mark.parametrize(
     ("level", "name", "lacking", "expected"),
     [
-        ("AVX512", "znver4", (), Vectors(16, halves=True)),
-        ("AVX512", "znver5", (), Vectors(16, halves=True)),
-        ("AVX512", "sapphirerapids", (), Vectors(16, halves=False)),
-        ("AVX512", "znver4", ("avx512bf16",), Vectors(16, halves=False)),
-        ("AVX512", "znver4", ("avx512f", "avx512bf16"), Vectors(8, halves=False)),
-        ("AVX2", "znver4", (), Vectors(8, halves=False)),
-        ("AVX2", "znver3", ("fma",), Vectors(0, halves=False)),
-        ("AVX2", "znver3", ("avx2",), Vectors(0, halves=False)),
-        ("DEFAULT", "znver3", (), Vectors(0, halves=False)),
+        ("AVX512", "znver4", (AMX,), Vectors(16, halves=True, bytes=True)),
+        ("AVX512", "znver5", (AMX, VNNI), Vectors(16, halves=True)),
+        ("AVX512", "sapphirerapids", (), Vectors(16, bytes=True, tiles=True)),
+        ("AVX512", "znver4", (AMX, BF16), Vectors(16, bytes=True)),
+        ("AVX512", "znver4", ("avx512f",), Vectors(8, bytes=True)),
+        ("AVX2", "znver4", (), Vectors(8, bytes=True)),
+        ("AVX2", "znver4", ("avxvnni",), Vectors(8)),
+        ("AVX2", "znver3", ("fma",), Vectors(0)),
+        ("AVX2", "znver3", ("avx2",), Vectors(0)),
+        ("DEFAULT", "znver3", (), Vectors(0)),
     ],
 )
 def test_vectors_are_those_that_torch_uses_and_the_cpu_has(
@@ -57,7 +61,7 @@ def test_without_llvmlite_there_are_none(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "llvmlite", None)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
     with caplog.at_level(logging.INFO):
-        assert cpu_vectors() == cpu_vectors() == Vectors(0, halves=False)
+        assert cpu_vectors() == cpu_vectors() == Vectors(0)
     assert caplog.text.count("pip install 'rag-rerankers[cpu]'") == 1
 
 
@@ -66,7 +70,7 @@ def test_on_other_cpus_nobody_is_told_to_install_it(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "llvmlite", None)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "SVE256")
     with caplog.at_level(logging.INFO):
-        assert cpu_vectors() == Vectors(0, halves=False)
+        assert cpu_vectors() == Vectors(0)
     assert not caplog.text
 
 

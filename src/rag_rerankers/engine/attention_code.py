@@ -30,8 +30,8 @@ _LINE = 64
 _WORD_BYTES = 4
 _FAR_BELOW = -1e30
 """The score of a key that is not there."""
-_TERMS = {1: 7, 2: 4}
-"""Terms of the series for a weight of 24 bits, and for one that is then rounded to 8."""
+_DEGREE = {1: 6, 2: 4}
+"""Of the polynomial for a weight of 24 bits, and for one that is then rounded to 8."""
 
 
 def scratch_bytes(kind: KernelKind, longest: int) -> int:
@@ -293,7 +293,7 @@ class _Writer:
                     score = code.load_vector(code.at(scores, at), code.floats)
                     # The greatest score's weight is exactly 1, however great it is.
                     exponent = code.to.fmul(code.to.fsub(score, greatest), factor)
-                    powers.append(code.power_of_two(exponent, _TERMS[per]))
+                    powers.append(code.power_of_two(exponent, _DEGREE[per]))
                 where = code.at(weights, code.times(word, lanes))
                 code.store_vector(word_of(code, *powers), where)
                 return [

@@ -8,6 +8,7 @@ numbers, see :func:`rag_rerankers.engine.probe.choose_runner`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -16,14 +17,18 @@ from torch.nn.functional import gelu, pad
 from transformers import PreTrainedModel
 
 from rag_rerankers.engine.attention import PackedLayout, attend
+from rag_rerankers.engine.int8_blocks import int8_blocks
 from rag_rerankers.engine.int8_steps import Norm, int8_steps
-from rag_rerankers.engine.layer import Int8Work, Layer, TorchWork, Work
+from rag_rerankers.engine.layer import BlockWork, Int8Work, Layer, TorchWork, Work
 from rag_rerankers.engine.linear import GELU_LOWEST, FloatLinear, Int8Linear, Linear, PackedLinear
 
 __all__ = ["FusedEncoder"]
 
 _FIRSTS = 8
 """Of what number the first tokens that are multiplied together are a multiple."""
+
+Kind = Callable[..., Linear]
+"""Makes a product of a weight, a bias, and perhaps the lowest number that is multiplied."""
 
 
 class FusedEncoder:
@@ -44,14 +49,14 @@ class FusedEncoder:
             raise AttributeError(f"{type(body).__name__} has steps between embeddings and layers")
         self._body = body
         self._embeddings: Any = body.embeddings
-        kind = Int8Linear if int8 else FloatLinear
+        way: tuple[Work, Kind] = (TorchWork(), FloatLinear)
+        self._work, kind = _int8_way(body.encoder.layer) if int8 else way
         *others, last = body.encoder.layer
         self._layers = [_read(layer, kind) for layer in others]
         self._last = _read(last, kind, apart=True)
         attention = body.encoder.layer[0].attention.self
         self._heads = int(attention.num_attention_heads)
         self._int8 = int8
-        self._work = _int8_work([*self._layers, self._last]) if int8 else TorchWork()
 
     def __call__(
         self,
@@ -116,14 +121,30 @@ class FusedEncoder:
         _free(self._body.encoder)
 
 
-def _int8_work(layers: list[Layer]) -> Work:
-    """The fastest way for products in int8."""
-    widths = {part.out_features for layer in layers for part in (layer.rest, layer.widen)}
-    same = all(layer.activation is _gelu_in_place for layer in layers)
-    floats = {norm.weight.dtype for layer in layers for norm in (layer.attention_norm, layer.norm)}
-    same = same and floats == {torch.float32} and all(layer.norm.weight.is_cpu for layer in layers)
-    steps = int8_steps(layers[0].attended.out_features, *widths) if same else None
-    return TorchWork() if steps is None else Int8Work(steps)
+def _int8_way(layers: Any) -> tuple[Work, Kind]:
+    """The fastest way for products in int8, and what makes them."""
+    first = layers[0].intermediate.dense
+    hidden, inner = int(first.in_features), int(first.out_features)
+    if not all(_is_plain(layer, hidden, inner) for layer in layers):
+        return TorchWork(), Int8Linear
+    blocks = int8_blocks(hidden, inner)
+    if blocks is not None:
+        return BlockWork(blocks), blocks.linear
+    steps = int8_steps(hidden, inner)
+    return (TorchWork() if steps is None else Int8Work(steps)), Int8Linear
+
+
+def _is_plain(layer: Any, hidden: int, inner: int) -> bool:
+    """Whether a layer has these widths, GELU, and norms that machine code can read."""
+    own = layer.attention.self
+    parts = [own.query, own.key, own.value, layer.attention.output.dense, layer.intermediate.dense]
+    shapes = [*[(hidden, hidden)] * 4, (inner, hidden), (hidden, inner)]
+    norms = (layer.attention.output.LayerNorm, layer.output.LayerNorm)
+    return (
+        [tuple(part.weight.shape) for part in [*parts, layer.output.dense]] == shapes
+        and all(norm.weight.is_cpu and norm.weight.dtype == torch.float32 for norm in norms)
+        and _is_gelu(layer.intermediate.intermediate_act_fn)
+    )
 
 
 def _packed(layer: Layer, module: torch.nn.Module) -> Layer:
@@ -148,7 +169,7 @@ def _free(module: torch.nn.Module) -> None:
         parameter.data = parameter.data.new_empty(0)
 
 
-def _read(layer: Any, kind: type[FloatLinear] | type[Int8Linear], *, apart: bool = False) -> Layer:
+def _read(layer: Any, kind: Kind, *, apart: bool = False) -> Layer:
     own = layer.attention.self
     parts = (own.query, own.key, own.value)
     weight = torch.cat([part.weight.detach() for part in parts])
@@ -158,7 +179,7 @@ def _read(layer: Any, kind: type[FloatLinear] | type[Int8Linear], *, apart: bool
         for part, rows in zip(parts, weight.chunk(3), strict=True):
             part.weight.data = rows
     activation = layer.intermediate.intermediate_act_fn
-    exact = isinstance(activation, torch.nn.Module) and _is_gelu(activation)
+    exact = _is_gelu(activation)
     lowest = GELU_LOWEST if exact else None
     width = len(own.query.weight) if apart else 0
     return Layer(
@@ -173,14 +194,14 @@ def _read(layer: Any, kind: type[FloatLinear] | type[Int8Linear], *, apart: bool
     )
 
 
-def _linear(
-    module: Any, kind: type[FloatLinear] | type[Int8Linear], lowest: float | None = None
-) -> Linear:
+def _linear(module: Any, kind: Kind, lowest: float | None = None) -> Linear:
     return kind(module.weight.detach(), module.bias.detach(), lowest)
 
 
-def _is_gelu(activation: torch.nn.Module) -> bool:
+def _is_gelu(activation: Any) -> bool:
     """Whether it is the exact GELU, by trying."""
+    if not isinstance(activation, torch.nn.Module):
+        return False
     sample = torch.linspace(-6, 6, 97)
     return torch.allclose(activation(sample), gelu(sample), atol=1e-6)
 

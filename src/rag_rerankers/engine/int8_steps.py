@@ -29,6 +29,10 @@ _ALONE = 2e6
 """Numbers of a call that is not worth a second thread: about half a millisecond."""
 
 
+_SPARE = 16
+"""Rows behind the last one."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Norm:
     """A layer norm's weights.
@@ -67,8 +71,9 @@ class Rounded:
 
     @classmethod
     def empty(cls, tokens: int, width: int) -> Rounded:
-        """Memory for so many."""
-        return cls(torch.empty(tokens, width, dtype=torch.uint8), torch.empty(tokens))
+        """Memory for so many, and some behind them that a product may read."""
+        levels = torch.empty(tokens + _SPARE, width, dtype=torch.uint8)
+        return cls(levels[:tokens], torch.empty(tokens))
 
     def __getitem__(self, rows: Any) -> Rounded:
         """Some of the tokens."""

@@ -1,4 +1,4 @@
-"""What a layer of BERT's family does around its attention: by torch, or by steps of our own."""
+"""What a layer of BERT's family does around its attention: by torch, or by code of our own."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import NamedTuple, Protocol
 
 import torch
 
+from rag_rerankers.engine.int8_blocks import BlockLinear, Ending, Int8Blocks
 from rag_rerankers.engine.int8_steps import Int8Steps, Norm, Rounded
 from rag_rerankers.engine.linear import Int8Linear, Linear
 
-__all__ = ["Int8Work", "Layer", "States", "TorchWork", "Work", "blocks"]
+__all__ = ["BlockWork", "Int8Work", "Layer", "States", "TorchWork", "Work", "blocks"]
 
 _ROWS, _STEP = 768, 32
 """Tokens that are multiplied together on a CPU at most, and of what number they are a multiple."""
@@ -106,8 +107,41 @@ def _finish_block(layer: Layer, context: torch.Tensor, states: torch.Tensor) -> 
     return layer.norm(layer.narrow(wide, spend=True).add_(states))
 
 
+class BlockWork:
+    """By machine code alone, in int8; the parts are its own, the activation is GELU.
+
+    Args:
+        blocks: That code.
+    """
+
+    def __init__(self, blocks: Int8Blocks) -> None:
+        self._blocks = blocks
+
+    def begin(self, numbers: torch.Tensor) -> States:
+        """See :class:`Work`."""
+        numbers = numbers.contiguous()
+        return States(numbers, self._blocks.round(numbers))
+
+    def multiply(self, part: Linear, states: States) -> torch.Tensor:
+        """See :class:`Work`."""
+        assert isinstance(part, BlockLinear)
+        assert states.rounded is not None
+        return self._blocks.multiply(part, states.rounded)
+
+    def finish(self, layer: Layer, context: torch.Tensor, states: States) -> States:
+        """See :class:`Work`."""
+        attended, widen, narrow = layer.attended, layer.widen, layer.narrow
+        assert isinstance(attended, BlockLinear)
+        assert isinstance(widen, BlockLinear)
+        assert isinstance(narrow, BlockLinear)
+        out, into = torch.empty_like(states.numbers), Rounded.empty(*states.numbers.shape)
+        ending = Ending(attended, layer.attention_norm, widen, narrow, layer.norm)
+        self._blocks.finish(ending, context, states.numbers, out, into)
+        return States(out, into)
+
+
 class Int8Work:
-    """By machine code between products in int8; the activation is GELU.
+    """By machine code between products in int8 by oneDNN; the activation is GELU.
 
     Args:
         steps: That code.

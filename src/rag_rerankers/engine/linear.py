@@ -29,6 +29,8 @@ __all__ = [
     "int8_levels",
     "packing_pays",
     "quantize_modules",
+    "round_weight",
+    "to_levels",
 ]
 
 GELU_LOWEST = -0.17
@@ -127,9 +129,7 @@ class Int8Linear:
     def __init__(
         self, weight: torch.Tensor, bias: torch.Tensor | None, lowest: float | None = None
     ) -> None:
-        weight = weight.float()
-        scale = (weight.abs().amax(dim=1) / int8_levels()).clamp_min(1e-12)
-        rounded = (weight / scale[:, None]).round_().to(torch.int8)
+        rounded, scale = round_weight(weight)
         self.out_features = len(weight)
         self._packed = torch.ops.onednn.qlinear_prepack(rounded, None)
         self._scale = scale
@@ -170,12 +170,29 @@ class Int8Linear:
         if states.dtype != torch.float32:
             states, spend = states.float(), True
         scratch = states if spend else None
-        if self._lowest is None:
-            levels, scale = _symmetric(states, scratch)
-        else:
-            levels, scale = _one_sided(states, self._lowest, scratch)
+        levels, scale = to_levels(states, self._lowest, scratch)
         product = self.product(levels)
         return torch.addcmul(self.bias, product, scale, out=product if out is None else out)
+
+
+def round_weight(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weights of shape (out, in) as levels, int8, and each output's scale, shape (out,)."""
+    weight = weight.float()
+    scale = (weight.abs().amax(dim=1) / int8_levels()).clamp_min(1e-12)
+    return (weight / scale[:, None]).round_().to(torch.int8), scale
+
+
+def to_levels(
+    states: torch.Tensor, lowest: float | None = None, out: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """States of shape (tokens, width) as levels, uint8, and each token's scale, shape (tokens, 1).
+
+    Args:
+        states: Float32.
+        lowest: See :class:`Int8Linear`.
+        out: Memory as large as the states, for numbers in between; None for new one.
+    """
+    return _symmetric(states, out) if lowest is None else _one_sided(states, lowest, out)
 
 
 def _symmetric(

@@ -25,10 +25,14 @@ class Vectors(NamedTuple):
     Attributes:
         lanes: Numbers of 32 bits in a vector; 0 where no machine code is to be made.
         halves: Whether it multiplies bfloat16, by AVX512-BF16, faster than float32.
+        bytes: Whether it multiplies four pairs of bytes at once, by VNNI.
+        tiles: Whether it multiplies whole tiles of bytes, by AMX.
     """
 
     lanes: int
-    halves: bool
+    halves: bool = False
+    bytes: bool = False
+    tiles: bool = False
 
 
 def cpu_vectors() -> Vectors:
@@ -36,10 +40,15 @@ def cpu_vectors() -> Vectors:
     level = torch.backends.cpu.get_cpu_capability()
     has = _features() if level.startswith("AVX") else {}
     if level.startswith("AVX512") and has.get("avx512f"):
-        return Vectors(16, bool(has.get("avx512bf16")) and _model().startswith(_FAST_HALVES))
+        return Vectors(
+            16,
+            halves=bool(has.get("avx512bf16")) and _model().startswith(_FAST_HALVES),
+            bytes=bool(has.get("avx512vnni")),
+            tiles=bool(has.get("amx-int8")),
+        )
     if has.get("avx2") and has.get("fma"):
-        return Vectors(8, halves=False)
-    return Vectors(0, halves=False)
+        return Vectors(8, bytes=bool(has.get("avxvnni")))
+    return Vectors(0)
 
 
 _FAST_HALVES = "znver"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 
 __all__ = ["BYTE", "FLOAT", "INT", "LONG", "POINTER", "SHORT", "VectorCode"]
@@ -28,6 +29,14 @@ class _BFloat(ir.Type):  # type: ignore[misc]
 
     def __hash__(self) -> int:
         return hash(_BFloat)
+
+
+@cache
+def _series_of_powers(degree: int) -> tuple[float, ...]:
+    """Factors of a polynomial that is ``2**f`` for ``|f| <= 1/2``, the constant one first."""
+    series = np.polynomial.Chebyshev.interpolate(np.exp2, degree, domain=[-0.5, 0.5])
+    factors = series.convert(kind=np.polynomial.Polynomial, domain=[-1, 1]).coef
+    return tuple(float(factor) for factor in factors)
 
 
 class VectorCode:
@@ -111,6 +120,15 @@ class VectorCode:
         """Put a vector at a multiple of its size."""
         self.store(value, where, align=_WORD_BYTES * self.lanes)
 
+    def prefetch(self, where: Any) -> None:
+        """Have a cache line brought into the second cache, soon; it need not exist."""
+        module = self.to.module
+        name = "llvm.prefetch.p0"
+        kind = ir.FunctionType(ir.VoidType(), [POINTER, INT, INT, INT])
+        declared = module.globals.get(name) or ir.Function(module, kind, name)
+        reading, second, data = (ir.Constant(INT, number) for number in (0, 2, 1))
+        self.to.call(declared, [where, reading, second, data])
+
     def aligned(self, address: Any, size: int) -> Any:
         """The next multiple of a power of two."""
         return self.to.and_(self.plus(address, size - 1), self.long(-size))
@@ -148,9 +166,37 @@ class VectorCode:
         name = f"llvm.x86.avx512bf16.dpbf16ps.{32 * self.lanes}"
         return self._called(name, total, *halves)
 
+    def add_byte_products(self, total: Any, unsigned: Any, signed: Any, *, at_once: bool) -> Any:
+        """Add to each lane the products of the four bytes that its words hold.
+
+        Args:
+            total: What is added to: 32 bits in each lane.
+            unsigned: Bytes of 0 to 255.
+            signed: Bytes of -128 to 127, or of -64 to 63 where it is not done at once.
+            at_once: By VNNI. Else two products are added in 16 bits, which hold no more.
+        """
+        bits = 32 * self.lanes
+        if at_once:
+            return self._called(f"llvm.x86.avx512.vpdpbusd.{bits}", total, unsigned, signed)
+        names = {
+            256: ("avx2.pmadd.ub.sw", "avx2.pmadd.wd"),
+            512: ("avx512.pmaddubs.w.512", "avx512.pmaddw.d.512"),
+        }
+        of_bytes, of_shorts = names[bits]
+        bytes_, shorts = (ir.VectorType(kind, bits // kind.width) for kind in (BYTE, SHORT))
+        given = (self.to.bitcast(words, bytes_) for words in (unsigned, signed))
+        pairs = self._called(f"llvm.x86.{of_bytes}", *given, result=shorts)
+        ones = ir.Constant(shorts, [1] * shorts.count)
+        fours = self._called(f"llvm.x86.{of_shorts}", pairs, ones, result=self.words)
+        return self.to.add(total, fours)
+
     def greater(self, one: Any, other: Any) -> Any:
         """Lane by lane."""
         return self.to.select(self.to.fcmp_ordered(">", one, other), one, other)
+
+    def lesser(self, one: Any, other: Any) -> Any:
+        """Lane by lane."""
+        return self.to.select(self.to.fcmp_ordered("<", one, other), one, other)
 
     def size(self, numbers: Any) -> Any:
         """Without the sign, lane by lane."""
@@ -182,16 +228,18 @@ class VectorCode:
             distance *= 2
         return rows
 
-    def power_of_two(self, exponent: Any, terms: int) -> Any:
-        """``2 ** x`` for ``x <= 0``; below -125 it is as for -125.
+    def power_of_two(self, exponent: Any, degree: int) -> Any:
+        """``2 ** x`` for ``x <= 0``; below -100 it is as for -100.
 
-        The whole part goes into the float's exponent; for the rest, ``|f| <= 1/2``, the series
-        ``2**f = sum_k (f ln 2)**k / k!`` is summed up.
+        So what is multiplied with it stays normal: the CPU takes long for numbers below 2**-126.
+
+        The whole part goes into the float's exponent; for the rest, ``|f| <= 1/2``, a polynomial
+        of that degree is taken, which is ``2**f`` in Chebyshev's points.
         """
-        exponent = self.greater(exponent, self.constant(-125.0))
+        exponent = self.greater(exponent, self.constant(-100.0))
         whole = self._called(f"llvm.rint.v{self.lanes}f32", exponent)
         part = self.to.fsub(exponent, whole)
-        first, *others = [math.log(2) ** k / math.factorial(k) for k in range(terms, -1, -1)]
+        first, *others = reversed(_series_of_powers(degree))
         series = self.constant(first)
         for factor in others:
             series = self.fma(series, part, self.constant(factor))
@@ -202,12 +250,11 @@ class VectorCode:
         mask = ir.Constant(ir.VectorType(INT, len(order)), list(order))
         return self.to.shuffle_vector(one, other, mask)
 
-    def _called(self, name: str, *values: Any) -> Any:
-        """One of LLVM's own functions, whose result is of its first argument's type."""
+    def _called(self, name: str, *values: Any, result: ir.Type | None = None) -> Any:
+        """One of LLVM's own functions, whose result is of its first argument's type, or another."""
         module = self.to.module
-        declared = module.globals.get(name) or ir.Function(
-            module, ir.FunctionType(values[0].type, [value.type for value in values]), name
-        )
+        kind = ir.FunctionType(result or values[0].type, [value.type for value in values])
+        declared = module.globals.get(name) or ir.Function(module, kind, name)
         return self.to.call(declared, values)
 
     # --- loops ---
