@@ -17,14 +17,14 @@ from benchmarks.tokens import count_tokens
 if TYPE_CHECKING:
     import torch
 
-    Product = Callable[[torch.Tensor], torch.Tensor]
+    Product = Callable[[Any], torch.Tensor]
 
 __all__ = ["FLOOR", "KERNELS", "Floor"]
 
 KERNELS = {
     "float32": ("linear", "packed onednn"),
     "bfloat16": ("linear", "packed onednn"),
-    "int8": ("dynamic onednn", "dynamic fbgemm", "qlinear_pointwise"),
+    "int8": ("dynamic onednn", "dynamic fbgemm", "qlinear_pointwise", "of this project"),
 }
 BATCHES = (512, 2048)
 # Weights of so many layers take turns: more than a cache holds, as in the model.
@@ -97,6 +97,8 @@ def _product(kernel: str, dtype: str, inputs: int, outputs: int) -> Product:
     if kernel == "packed onednn":
         laid_out = torch.ops.mkldnn._reorder_linear_weight(weight.to(getattr(torch, dtype)))
         return lambda x: torch.ops.mkldnn._linear_pointwise(x, laid_out, None, "none", [], "")
+    if kernel == "of this project":
+        return _own_product(weight)
     scale = weight.abs().amax(1) / 127
     zeros = torch.zeros(outputs, dtype=torch.long)
     if kernel == "qlinear_pointwise":
@@ -122,9 +124,26 @@ def _product(kernel: str, dtype: str, inputs: int, outputs: int) -> Product:
     return lambda x: torch.ops.quantized.linear_dynamic(x, prepacked, True)
 
 
-def _input(kernel: str, dtype: str, tokens: int, width: int) -> torch.Tensor:
+def _own_product(weight: torch.Tensor) -> Product:
+    from rag_rerankers.engine.int8_blocks import int8_blocks
+
+    blocks = int8_blocks(min(weight.shape), max(weight.shape))
+    if blocks is None:
+        raise RuntimeError("this project leaves products in int8 to oneDNN here")
+    part = blocks.linear(weight, None)
+    return lambda rounded: blocks.multiply(part, rounded)
+
+
+def _input(kernel: str, dtype: str, tokens: int, width: int) -> Any:
     import torch
 
+    if kernel == "of this project":
+        from rag_rerankers.engine.int8_steps import Rounded
+
+        rounded = Rounded.empty(tokens, width)
+        rounded.levels.random_(0, 256)
+        rounded.scale.fill_(1.0)
+        return rounded
     if kernel == "qlinear_pointwise":
         return torch.randint(0, 255, (tokens, width), dtype=torch.uint8)
     return torch.randn(tokens, width).to(

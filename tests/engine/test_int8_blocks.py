@@ -176,6 +176,12 @@ def test_the_end_of_a_layer(blocks, tokens):
     assert torch.equal(into.scale, again.scale)
 
 
+def test_wide_states_that_are_no_wider(monkeypatch):
+    monkeypatch.setattr("rag_rerankers.engine.linear.int8_levels", lambda: 63)
+    lanes, at_once = KINDS[0]
+    assert module._right(Int8Blocks(HIDDEN, HIDDEN, lanes, at_once=at_once))
+
+
 def test_a_tokens_numbers_do_not_depend_on_its_neighbours(blocks):
     alone, together = finished(blocks, 5), finished(blocks, 90)
     assert torch.equal(alone[0], together[0][:5])

@@ -67,8 +67,9 @@ def write_blocks(hidden: ProductKind, inner: ProductKind) -> str:
     """
     module = ir.Module()
     steps = add_steps(module, hidden.lanes)
-    products = {kind.width: add_product(module, kind) for kind in (hidden, inner)}
-    for kind in {kind.width: kind for kind in (hidden, inner)}.values():
+    products = {}
+    for kind in dict.fromkeys((hidden, inner)):
+        products[kind.width] = add_product(module, kind)
         _add_multiply(module, kind, products[kind.width], steps[RESCALE])
     _add_finish(module, hidden, inner, products, steps)
     return str(module)
