@@ -16,6 +16,7 @@ from rag_rerankers.engine.int8_blocks import BlockLinear, Ending, Int8Blocks, in
 from rag_rerankers.engine.int8_steps import Norm, Rounded
 from rag_rerankers.engine.linear import GELU_LOWEST, Int8Linear, int8_levels
 from rag_rerankers.engine.machine_code import Vectors, cpu_vectors
+from rag_rerankers.engine.product_code import ProductKind
 
 HERE = cpu_vectors()
 HAS = machine_code._features() if HERE.lanes else {}
@@ -350,8 +351,16 @@ def test_an_llvm_that_cannot_is_no_error(monkeypatch, caplog):
     assert "left to oneDNN: unknown instruction" in caplog.text
 
 
-def test_one_layer_of_weights_is_no_longer_than_it_was(blocks):
-    part = BlockLinear(blocks, random(INNER, HIDDEN, seed=1), None)
-    panels = part.tensors[0]
-    assert panels.numel() == INNER * HIDDEN
+def test_levels_have_the_rows_behind_them_that_a_product_may_read():
+    most = max(ProductKind(INNER, lanes, at_once).rows for lanes, at_once in KINDS)
+    levels = Rounded.empty(1, INNER).levels
+    assert levels.untyped_storage().nbytes() >= most * INNER
+
+
+def test_weights_begin_with_a_cache_line_wherever_memory_does(blocks, monkeypatch):
+    empty = torch.empty
+    monkeypatch.setattr(torch, "empty", lambda count, dtype: empty(count + 8, dtype=dtype)[8:])
+    weight = random(INNER, HIDDEN, seed=1)
+    panels = BlockLinear(blocks, weight, None).tensors[0]
+    assert panels.numel() == weight.numel()
     assert panels.data_ptr() % 64 == 0
