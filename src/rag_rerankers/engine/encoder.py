@@ -49,8 +49,7 @@ class FusedEncoder:
             raise AttributeError(f"{type(body).__name__} has steps between embeddings and layers")
         self._body = body
         self._embeddings: Any = body.embeddings
-        way: tuple[Work, Kind] = (TorchWork(), FloatLinear)
-        self._work, kind = _int8_way(body.encoder.layer) if int8 else way
+        self._work, kind = _way(body.encoder.layer, int8=int8)
         *others, last = body.encoder.layer
         self._layers = [_read(layer, kind) for layer in others]
         self._last = _read(last, kind, apart=True)
@@ -121,8 +120,10 @@ class FusedEncoder:
         _free(self._body.encoder)
 
 
-def _int8_way(layers: Any) -> tuple[Work, Kind]:
-    """The fastest way for products in int8, and what makes them."""
+def _way(layers: Any, *, int8: bool) -> tuple[Work, Kind]:
+    """The fastest way to work, and what makes its products."""
+    if not int8:
+        return TorchWork(), FloatLinear
     first = layers[0].intermediate.dense
     hidden, inner = int(first.in_features), int(first.out_features)
     if not all(_is_plain(layer, hidden, inner) for layer in layers):

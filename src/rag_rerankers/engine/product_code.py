@@ -14,9 +14,9 @@ from llvmlite import ir
 
 from rag_rerankers.engine.vector_code import BYTE, FLOAT, INT, LONG, POINTER, VectorCode
 
-__all__ = ["PER_WORD", "ProductKind", "add_product"]
+__all__ = ["ProductKind", "add_product"]
 
-PER_WORD = 4
+_PER_WORD = 4
 """Bytes that are multiplied and added up together."""
 _VECTORS = 2
 _LINE = 64
@@ -28,7 +28,7 @@ class ProductKind:
     """What a product is made for.
 
     Attributes:
-        width: Numbers of a row, a multiple of :data:`PER_WORD`. Known beforehand, for then rows
+        width: Numbers of a row, a multiple of 4. Known beforehand, for then rows
             lie at known distances, and need no register each.
         lanes: Numbers of 32 bits in one of the CPU's vectors.
         at_once: Whether it has VNNI; else weights are of -63 to 63.
@@ -70,7 +70,7 @@ def add_product(module: ir.Module, kind: ProductKind) -> ir.Function:
     # Tiles at the end overlap; nothing has to be left out.
     last = code.to.sub(rows, code.long(kind.rows))
     last = code.to.select(code.to.icmp_signed("<", last, code.long(0)), code.long(0), last)
-    words = kind.width // PER_WORD
+    words = kind.width // _PER_WORD
     tiles = code.over(code.plus(rows, kind.rows - 1), kind.rows)
 
     def one_panel(panel: Any) -> None:
@@ -115,12 +115,12 @@ def _sums(
     ]
 
     def one_word(word: Any, *sums: Any) -> list[Any]:
-        panel = code.at(weights, code.times(word, PER_WORD * kind.columns), BYTE)
+        panel = code.at(weights, code.times(word, _PER_WORD * kind.columns), BYTE)
         vectors = [
             code.load_vector(code.at(panel, vector * kind.lanes), code.words)
             for vector in range(_VECTORS)
         ]
-        here = code.at(levels, code.times(word, PER_WORD), BYTE)
+        here = code.at(levels, code.times(word, _PER_WORD), BYTE)
         code.prefetch(code.at(ahead, code.times(word, _LINE), BYTE))
         results: list[Any] = []
         for row in range(kind.rows):
@@ -131,4 +131,4 @@ def _sums(
                 results.append(code.add_byte_products(total, spread, vector, at_once=kind.at_once))
         return results
 
-    return code.loop(kind.width // PER_WORD, one_word, beginning * kind.rows)
+    return code.loop(kind.width // _PER_WORD, one_word, beginning * kind.rows)

@@ -122,12 +122,8 @@ class VectorCode:
 
     def prefetch(self, where: Any) -> None:
         """Have a cache line brought into the second cache, soon; it need not exist."""
-        module = self.to.module
-        name = "llvm.prefetch.p0"
-        kind = ir.FunctionType(ir.VoidType(), [POINTER, INT, INT, INT])
-        declared = module.globals.get(name) or ir.Function(module, kind, name)
         reading, second, data = (ir.Constant(INT, number) for number in (0, 2, 1))
-        self.to.call(declared, [where, reading, second, data])
+        self._called("llvm.prefetch.p0", where, reading, second, data, result=ir.VoidType())
 
     def aligned(self, address: Any, size: int) -> Any:
         """The next multiple of a power of two."""
