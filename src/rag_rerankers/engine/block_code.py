@@ -63,7 +63,7 @@ def write_blocks(hidden: ProductKind, inner: ProductKind) -> str:
     ``FINISH``: the address of all :data:`ADDRESSES`; the first row and the one to stop before; the
     lowest number that GELU gives; each norm's epsilon.
 
-    Levels are read up to the product's rows behind the last one.
+    Levels are read up to a multiple of the product's rows, behind the last one.
     """
     module = ir.Module()
     steps = add_steps(module, hidden.lanes)

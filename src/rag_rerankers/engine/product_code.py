@@ -57,8 +57,8 @@ def add_product(module: ir.Module, kind: ProductKind) -> ir.Function:
     Its arguments: addresses of levels, shape (rows, width); of weights, in panels of shape
     (width / 4, columns, 4), each vector at a multiple of its size; of a scale and a whole number
     for each output; and of products; then the number of rows and of outputs. A product is
-    ``scale (number + sum of levels times weights)``. Up to ``kind.rows`` rows are read and written,
-    even if there are fewer.
+    ``scale (number + sum of levels times weights)``. Rows are read and written up to a
+    multiple of ``kind.rows``.
     """
     kinds = [*[POINTER] * 5, *[LONG] * 2]
     name = f"product_of_{kind.width}"
@@ -67,9 +67,6 @@ def add_product(module: ir.Module, kind: ProductKind) -> ir.Function:
     function.attributes.add("noinline")
     levels, weights, scales, numbers, products, rows, outs = function.args
     code = VectorCode(function, kind.lanes)
-    # Tiles at the end overlap; nothing has to be left out.
-    last = code.to.sub(rows, code.long(kind.rows))
-    last = code.to.select(code.to.icmp_signed("<", last, code.long(0)), code.long(0), last)
     words = kind.width // _PER_WORD
     tiles = code.over(code.plus(rows, kind.rows - 1), kind.rows)
 
@@ -78,7 +75,7 @@ def add_product(module: ir.Module, kind: ProductKind) -> ir.Function:
         base = code.at(weights, code.times(column, kind.width), BYTE)
 
         def one_tile(tile: Any) -> None:
-            first = code.least(code.times(tile, kind.rows), last)
+            first = code.times(tile, kind.rows)
             # While a tile is computed, a part of the next panel comes nearer.
             ahead = code.plus(kind.width * kind.columns, code.times(tile, _LINE * words))
             sums = _sums(
