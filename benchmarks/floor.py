@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["FLOOR", "KERNELS", "Floor"]
 
 KERNELS = {
-    "float32": ("linear", "packed onednn"),
-    "bfloat16": ("linear", "packed onednn"),
+    "float32": ("linear", "packed onednn", "of this project"),
+    "bfloat16": ("linear", "packed onednn", "of this project"),
     "int8": ("dynamic onednn", "dynamic fbgemm", "qlinear_pointwise", "of this project"),
 }
 BATCHES = (512, 2048)
@@ -98,7 +98,7 @@ def _product(kernel: str, dtype: str, inputs: int, outputs: int) -> Product:
         laid_out = torch.ops.mkldnn._reorder_linear_weight(weight.to(getattr(torch, dtype)))
         return lambda x: torch.ops.mkldnn._linear_pointwise(x, laid_out, None, "none", [], "")
     if kernel == "of this project":
-        return _own_product(weight)
+        return _own_product(weight, dtype)
     scale = weight.abs().amax(1) / 127
     zeros = torch.zeros(outputs, dtype=torch.long)
     if kernel == "qlinear_pointwise":
@@ -124,19 +124,33 @@ def _product(kernel: str, dtype: str, inputs: int, outputs: int) -> Product:
     return lambda x: torch.ops.quantized.linear_dynamic(x, prepacked, True)
 
 
-def _own_product(weight: torch.Tensor) -> Product:
-    from rag_rerankers.engine.int8_blocks import int8_blocks
+def _own_product(weight: torch.Tensor, dtype: str) -> Product:
+    import torch
 
-    blocks = int8_blocks(min(weight.shape), max(weight.shape))
-    if blocks is None:
-        raise RuntimeError("this project leaves products in int8 to oneDNN here")
-    part = blocks.linear(weight, None)
-    return lambda rounded: blocks.multiply(part, rounded)
+    from rag_rerankers.engine.float_blocks import float_blocks
+    from rag_rerankers.engine.int8_blocks import int8_blocks
+    from rag_rerankers.engine.linear import FloatLinear
+
+    widths = min(weight.shape), max(weight.shape)
+    if dtype == "int8":
+        blocks = int8_blocks(*widths)
+        if blocks is not None:
+            part = blocks.linear(weight, None)
+            return lambda rounded: blocks.multiply(part, rounded)
+    else:
+        cast = weight.to(getattr(torch, dtype))
+        floats = float_blocks(*widths, cast.dtype)
+        if floats is not None:
+            own = floats.linear(FloatLinear(cast, None))
+            return lambda states: floats.multiply(own, states)
+    raise RuntimeError(f"this project leaves products in {dtype} to torch here")
 
 
 def _input(kernel: str, dtype: str, tokens: int, width: int) -> Any:
     import torch
 
+    if kernel == "of this project" and dtype != "int8":
+        return torch.randn(tokens, width)
     if kernel == "of this project":
         from rag_rerankers.engine.int8_steps import Rounded
 

@@ -12,11 +12,11 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 
 from rag_rerankers.engine import encoder as encoder_module
 from rag_rerankers.engine import layer as layer_module
-from rag_rerankers.engine import probe
 from rag_rerankers.engine.attention import PackedLayout
 from rag_rerankers.engine.encoder import FusedEncoder
+from rag_rerankers.engine.float_blocks import FloatBlockLinear, float_blocks
 from rag_rerankers.engine.int8_blocks import int8_blocks
-from rag_rerankers.engine.layer import BlockWork, Int8Work, TorchWork
+from rag_rerankers.engine.layer import FloatBlockWork, Int8BlockWork, Int8Work, TorchWork
 from rag_rerankers.engine.linear import FloatLinear, PackedLinear
 from rag_rerankers.engine.probe import choose_runner
 from rag_rerankers.engine.runners import PackedRunner, PaddedRunner
@@ -152,7 +152,7 @@ def test_every_way_for_int8_gives_the_same(monkeypatch):
     blocks, ours = int8_states(monkeypatch)
     steps, between = int8_states(monkeypatch, "int8_blocks")
     by_torch, theirs = int8_states(monkeypatch, "int8_blocks", "int8_steps")
-    assert (blocks, steps, by_torch) == (BlockWork, Int8Work, TorchWork)
+    assert (blocks, steps, by_torch) == (Int8BlockWork, Int8Work, TorchWork)
     # Now and then a number lies between two levels, and rounding decides.
     assert (ours - theirs).norm() / theirs.norm() < 2e-2
     assert (between - theirs).norm() / theirs.norm() < 2e-2
@@ -262,28 +262,92 @@ def test_release_frees_the_layers_and_int8_goes_on(inner):
     assert all(one.expired() for one in matrices), "somebody still holds float weights"
 
 
-def test_packing_frees_the_layers_and_gives_the_same():
-    model = built("bert")
-    layers = list(model.encoder.parameters())
-    encoder = FusedEncoder(model)
+@pytest.fixture(params=[FloatBlockLinear, PackedLinear])
+def packed_kind(request, monkeypatch) -> type:
+    """What products of a model whose inner width is 64 are made to become."""
+    if request.param is FloatBlockLinear:
+        if float_blocks(32, 64, torch.float32) is None:
+            pytest.skip("needs the extra 'cpu' and an x86 CPU with AVX2")
+    else:
+        monkeypatch.setattr(encoder_module, "float_blocks", lambda *_: None)
+        monkeypatch.setattr(encoder_module, "packing_pays", lambda dtype: dtype == torch.float32)
+    return request.param
+
+
+def kinds_of(encoder: FusedEncoder) -> set[type]:
+    layers = [*encoder._layers, encoder._last]
+    parts = [
+        part
+        for layer in layers
+        for part in (layer.query, layer.rest, layer.attended, layer.widen, layer.narrow)
+    ]
+    return {type(part) for part in parts if part is not None}
+
+
+def packed_states(encoder: FusedEncoder) -> tuple[torch.Tensor, ...]:
     layout = PackedLayout.of([5, 3], [5, 3], CPU)
     inputs = {"input_ids": torch.arange(8)[None], "position_ids": torch.arange(8)[None]}
     with torch.inference_mode():
-        expected = encoder(layout, **inputs), encoder(layout, firsts=True, **inputs)
-        encoder.pack()
-        got = encoder(layout, **inputs), encoder(layout, firsts=True, **inputs)
-    torch.testing.assert_close(got, expected, atol=1e-6, rtol=1e-5)
+        return encoder(layout, **inputs), encoder(layout, firsts=True, **inputs)
+
+
+def test_packing_frees_the_layers_and_gives_the_same(packed_kind):
+    model = built("bert", intermediate_size=64)
+    layers = list(model.encoder.parameters())
+    stored = [StorageWeakRef(one.untyped_storage()) for one in layers if one.dim() == 2]
+    encoder = FusedEncoder(model)
+    expected = packed_states(encoder)
+    encoder.pack()
+    torch.testing.assert_close(packed_states(encoder), expected, atol=1e-6, rtol=1e-5)
     assert all(parameter.numel() == 0 for parameter in layers)
-    for layer in [*encoder._layers, encoder._last]:
-        parts = [layer.query, layer.rest, layer.attended, layer.widen, layer.narrow]
-        kinds = {type(part) for part in parts if part is not None}
-        assert kinds == {PackedLinear}
+    assert kinds_of(encoder) == {packed_kind}
+    gc.collect()
+    assert len(stored) == 3 * 6
+    assert all(one.expired() for one in stored), "somebody still holds the weights"
+
+
+@pytest.mark.skipif(
+    float_blocks(32, 64, torch.bfloat16) is None,
+    reason="needs the extra 'cpu' and an x86 CPU that does not multiply bfloat16 faster",
+)
+def test_weights_in_bfloat16_and_all_else_in_float32():
+    model = built("bert", intermediate_size=64).bfloat16()
+    encoder = FusedEncoder(model)
+    plain = packed_states(encoder)
+    encoder.pack()
+    assert type(encoder._work) is FloatBlockWork
+    found = packed_states(encoder)
+    assert [states.dtype for states in found] == [torch.bfloat16] * 2
+    # The same weights in float32: what is rounded more is the embeddings and the result.
+    exact = built("bert", intermediate_size=64).bfloat16().float()
+    expected = packed_states(FusedEncoder(exact))
+
+    def off(states: tuple[torch.Tensor, ...]) -> float:
+        one, other = torch.cat(states).float(), torch.cat(expected)
+        return float((one - other).norm() / other.norm())
+
+    assert off(found) < 5e-3
+    assert off(found) < 0.7 * off(plain)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"hidden_act": "relu"}, {"hidden_act": "gelu_new"}, {"intermediate_size": 36}]
+)
+def test_float_layers_that_machine_code_does_not_know(settings, monkeypatch):
+    monkeypatch.setattr(encoder_module, "packing_pays", lambda dtype: False)
+    encoder = FusedEncoder(built("bert", **{"intermediate_size": 64, **settings}))
+    encoder.pack()
+    assert type(encoder._work) is TorchWork
+    assert kinds_of(encoder) == {FloatLinear}
 
 
 @pytest.mark.parametrize("pays", [True, False])
 @pytest.mark.parametrize("with_logits", [True, False], ids=["logits", "hidden states"])
 def test_float_weights_are_laid_out_where_it_pays(make, monkeypatch, pays, with_logits):
-    monkeypatch.setattr(probe, "packing_pays", lambda dtype: pays and dtype == torch.float32)
+    monkeypatch.setattr(encoder_module, "float_blocks", lambda *_: None)
+    monkeypatch.setattr(
+        encoder_module, "packing_pays", lambda dtype: pays and dtype == torch.float32
+    )
     runner = choose_runner(loaded(make, "bert_reranker"), 0, with_logits=with_logits)
     assert isinstance(runner, PackedRunner)
     assert type(runner.encoder._last.rest) is (PackedLinear if pays else FloatLinear)

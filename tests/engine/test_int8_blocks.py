@@ -10,9 +10,10 @@ from torch.nn.functional import gelu, layer_norm
 
 pytest.importorskip("llvmlite", reason="needs the extra 'cpu'")
 
-from rag_rerankers.engine import block_code, machine_code
+from rag_rerankers.engine import block_code, ending, machine_code
 from rag_rerankers.engine import int8_blocks as module
-from rag_rerankers.engine.int8_blocks import BlockLinear, Ending, Int8Blocks, int8_blocks
+from rag_rerankers.engine.ending import Ending
+from rag_rerankers.engine.int8_blocks import Int8BlockLinear, Int8Blocks, int8_blocks
 from rag_rerankers.engine.int8_steps import Norm, Rounded
 from rag_rerankers.engine.linear import GELU_LOWEST, Int8Linear, int8_levels
 from rag_rerankers.engine.machine_code import Vectors, cpu_vectors
@@ -141,10 +142,10 @@ def ending_of(blocks: Int8Blocks) -> tuple[Ending, list[torch.Tensor]]:
 
 
 def finished(blocks: Int8Blocks, tokens: int) -> tuple[torch.Tensor, Rounded]:
-    ending, _ = ending_of(blocks)
+    given, _ = ending_of(blocks)
     context, states = random(tokens, HIDDEN, seed=20), random(tokens, HIDDEN, seed=21)
     out, into = torch.empty(tokens, HIDDEN), Rounded.empty(tokens, HIDDEN)
-    blocks.finish(ending, context, states, out, into)
+    blocks.finish(given, context, states, out, into)
     assert torch.equal(context, random(tokens, HIDDEN, seed=20))
     assert torch.equal(states, random(tokens, HIDDEN, seed=21))
     return out, into
@@ -198,7 +199,7 @@ def test_threads_change_nothing(blocks, monkeypatch):
         blocks.round(random(90, 64, seed=7)),
     )
     ranges: list[tuple[int, int]] = []
-    divide = module.divide
+    divide = ending.divide
 
     def divided(work, tasks, cores):
         def noted(first, stop):
@@ -207,8 +208,8 @@ def test_threads_change_nothing(blocks, monkeypatch):
 
         divide(noted, tasks, cores)
 
-    monkeypatch.setattr(module, "divide", divided)
-    monkeypatch.setattr(module, "_ALONE", 1)
+    monkeypatch.setattr(ending, "divide", divided)
+    monkeypatch.setattr(ending, "_ALONE", 1)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     got = (
         blocks.multiply(part, rounded),
@@ -225,12 +226,12 @@ def test_threads_change_nothing(blocks, monkeypatch):
 
 
 def test_numbers_that_are_none_stay_in_their_row(blocks):
-    ending, _ = ending_of(blocks)
+    given, _ = ending_of(blocks)
     context, states = random(40, HIDDEN, seed=20), random(40, HIDDEN, seed=21)
     wanted, _ = finished(blocks, 40)
     context[3, 5], states[38, 7] = float("nan"), float("nan")
     out, into = torch.empty(40, HIDDEN), Rounded.empty(40, HIDDEN)
-    blocks.finish(ending, context, states, out, into)
+    blocks.finish(given, context, states, out, into)
     others = [row for row in range(40) if row not in (3, 38)]
     assert torch.equal(out[others], wanted[others])
     assert out[[3, 38]].isnan().all()
@@ -361,6 +362,6 @@ def test_weights_begin_with_a_cache_line_wherever_memory_does(blocks, monkeypatc
     empty = torch.empty
     monkeypatch.setattr(torch, "empty", lambda count, dtype: empty(count + 8, dtype=dtype)[8:])
     weight = random(INNER, HIDDEN, seed=1)
-    panels = BlockLinear(blocks, weight, None).tensors[0]
+    panels = Int8BlockLinear(blocks, weight, None).tensors["weights"]
     assert panels.numel() == weight.numel()
     assert panels.data_ptr() % 64 == 0

@@ -5,9 +5,10 @@ import torch
 from torch.nn.functional import gelu, layer_norm
 
 from rag_rerankers.engine import layer as module
+from rag_rerankers.engine.float_blocks import float_blocks
 from rag_rerankers.engine.int8_blocks import int8_blocks
 from rag_rerankers.engine.int8_steps import Norm, int8_steps
-from rag_rerankers.engine.layer import BlockWork, Int8Work, Layer, TorchWork
+from rag_rerankers.engine.layer import FloatBlockWork, Int8BlockWork, Int8Work, Layer, TorchWork
 from rag_rerankers.engine.layer import blocks as blocks_of
 from rag_rerankers.engine.linear import GELU_LOWEST, FloatLinear, Int8Linear
 
@@ -39,8 +40,11 @@ def random(*shape: int, seed: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def layer_of(kind) -> Layer:
-    norms = [Norm(random(WIDTH, seed=s) + 2, random(WIDTH, seed=s + 1), 1e-5) for s in (1, 3)]
+def layer_of(kind, dtype: torch.dtype = torch.float32) -> Layer:
+    norms = [
+        Norm((random(WIDTH, seed=s) + 2).to(dtype), random(WIDTH, seed=s + 1).to(dtype), 1e-5)
+        for s in (1, 3)
+    ]
 
     def part(out: int, given: int, seed: int, lowest: float | None = None):
         return kind(random(out, given, seed=seed) / given**0.5, random(out, seed=seed + 1), lowest)
@@ -57,9 +61,11 @@ def layer_of(kind) -> Layer:
     )
 
 
-def by_hand(states: torch.Tensor, context: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def by_hand(
+    states: torch.Tensor, context: torch.Tensor, layer: Layer | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The product that begins a layer, and the layer's end, in float64."""
-    layer = layer_of(FloatLinear)
+    layer = layer or layer_of(FloatLinear)
 
     def times(part: FloatLinear, given: torch.Tensor) -> torch.Tensor:
         return given @ part.weight.double().T + part.bias.double()
@@ -100,8 +106,35 @@ def test_a_layer_by_torch(kind, tolerance):
     assert torch.equal(states, random(21, WIDTH, seed=20))
 
 
-@pytest.fixture(params=[Int8Work, BlockWork])
-def int8(request) -> tuple[Int8Work | BlockWork, Layer]:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_float_layer_by_code_of_our_own(dtype):
+    """Weights that are bfloat16, and norms of the same dtype, are still those numbers."""
+    blocks = float_blocks(WIDTH, WIDE, dtype)
+    if blocks is None:
+        pytest.skip("needs the extra 'cpu', an x86 CPU with AVX2, and no faster bfloat16")
+
+    def kind(weight, bias, lowest):
+        return blocks.linear(FloatLinear(weight.to(dtype), bias.to(dtype)))
+
+    def plain(weight, bias, lowest):
+        return FloatLinear(weight.to(dtype).float(), bias.to(dtype).float())
+
+    states, context = random(21, WIDTH, seed=20), random(21, WIDTH, seed=21)
+    work, layer = FloatBlockWork(blocks), layer_of(kind, dtype)
+    begun = work.begin(states)
+    product, end = by_hand(states, context, layer_of(plain, dtype))
+    assert off(work.multiply(layer.rest, begun), product) < 1e-6
+    finished = work.finish(layer, context, begun)
+    assert off(finished.numbers, end) < 1e-6
+    assert finished.rounded is None
+    assert torch.equal(states, random(21, WIDTH, seed=20))
+    apart = work.begin(states.T.contiguous().T.to(dtype)).numbers
+    assert apart.is_contiguous()
+    assert torch.equal(apart, states.to(dtype).float())
+
+
+@pytest.fixture(params=[Int8Work, Int8BlockWork])
+def int8(request) -> tuple[Int8Work | Int8BlockWork, Layer]:
     """A way to work, and a layer for it."""
     if request.param is Int8Work:
         steps = int8_steps(WIDTH, WIDE)
@@ -111,7 +144,7 @@ def int8(request) -> tuple[Int8Work | BlockWork, Layer]:
     blocks = int8_blocks(WIDTH, WIDE)
     if blocks is None:
         pytest.skip("needs the extra 'cpu' and an x86 CPU with AVX2, but not AMX")
-    return BlockWork(blocks), layer_of(blocks.linear)
+    return Int8BlockWork(blocks), layer_of(blocks.linear)
 
 
 @pytest.mark.usefixtures("rows")

@@ -133,27 +133,20 @@ class _Writer:
 
     def _parts(self, scratch: Any, longest: Any) -> _Scratch:
         code, kind = self._code, self._kind
-        address = code.to.ptrtoint(scratch, LONG)
-
-        def take(words: Any) -> Any:
-            nonlocal address
-            here = code.aligned(address, _LINE)
-            address = code.plus(here, code.times(words, _WORD_BYTES))
-            return code.to.inttoptr(here, POINTER)
-
         keys = code.times(self._blocks(longest), kind.block)
         weights = code.over(keys, kind.per_word)
-        return _Scratch(
-            keys=take(code.times(keys, kind.words)),
-            values=take(code.times(weights, kind.dim)),
-            queries=take(_ROWS * kind.words),
-            scores=take(code.times(keys, _ROWS)),
-            scores_row=keys,
-            weights=take(code.times(weights, _ROWS)),
-            weights_row=weights,
-            greatest=take(_ROWS * kind.lanes),
-            shares=take(_ROWS * kind.lanes),
-        )
+        words = {
+            "keys": code.times(keys, kind.words),
+            "values": code.times(weights, kind.dim),
+            "queries": _ROWS * kind.words,
+            "scores": code.times(keys, _ROWS),
+            "weights": code.times(weights, _ROWS),
+            "greatest": _ROWS * kind.lanes,
+            "shares": _ROWS * kind.lanes,
+        }
+        parts = code.parts(scratch, [code.times(size, _WORD_BYTES) for size in words.values()])
+        rows = {"scores_row": keys, "weights_row": weights}
+        return _Scratch(**dict(zip(words, parts, strict=True)), **rows)
 
     def _blocks(self, keys: Any) -> Any:
         block = self._kind.block

@@ -6,7 +6,6 @@ states of a whole batch would go through memory instead, as 32-bit numbers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -93,7 +92,7 @@ def _add_multiply(
         function.args
     )
     code = VectorCode(function, kind.lanes)
-    (products,) = _parts(code, scratch, [0])
+    (products,) = code.parts(scratch, [0])
 
     def one_block(row: Any, rows: Any) -> None:
         own = code.at(levels, code.times(row, kind.width), BYTE)
@@ -126,8 +125,8 @@ def _add_finish(
         for number, name in enumerate(ADDRESSES)
     }
     wide_row, wide, narrow = 4 * inner.width, _ROWS * inner.width, _ROWS * hidden.width
-    product, row_memory, wide_levels, levels, wide_scales, scales = _parts(
-        code, at["scratch"], [4 * wide, wide_row, wide, narrow, 4 * _ROWS, 4 * _ROWS]
+    product, row_memory, wide_levels, levels, wide_scales, scales = code.parts(
+        at["scratch"], [4 * wide, wide_row, wide, narrow, 4 * _ROWS, 4 * _ROWS]
     )
     width, wide_width = code.long(hidden.width), code.long(inner.width)
 
@@ -178,13 +177,3 @@ def _add_finish(
 
     _over_blocks(code, first, stop, one_block)
     code.to.ret_void()
-
-
-def _parts(code: VectorCode, scratch: Any, sizes: Sequence[int]) -> list[Any]:
-    """Where parts of the scratch memory begin, of so many bytes each."""
-    address, parts = code.to.ptrtoint(scratch, LONG), []
-    for size in sizes:
-        here = code.aligned(address, _LINE)
-        parts.append(code.to.inttoptr(here, POINTER))
-        address = code.plus(here, size)
-    return parts

@@ -17,10 +17,25 @@ from torch.nn.functional import gelu, pad
 from transformers import PreTrainedModel
 
 from rag_rerankers.engine.attention import PackedLayout, attend
+from rag_rerankers.engine.float_blocks import float_blocks
 from rag_rerankers.engine.int8_blocks import int8_blocks
 from rag_rerankers.engine.int8_steps import Norm, int8_steps
-from rag_rerankers.engine.layer import BlockWork, Int8Work, Layer, TorchWork, Work
-from rag_rerankers.engine.linear import GELU_LOWEST, FloatLinear, Int8Linear, Linear, PackedLinear
+from rag_rerankers.engine.layer import (
+    FloatBlockWork,
+    Int8BlockWork,
+    Int8Work,
+    Layer,
+    TorchWork,
+    Work,
+)
+from rag_rerankers.engine.linear import (
+    GELU_LOWEST,
+    FloatLinear,
+    Int8Linear,
+    Linear,
+    PackedLinear,
+    packing_pays,
+)
 
 __all__ = ["FusedEncoder"]
 
@@ -75,7 +90,8 @@ class FusedEncoder:
             **inputs: What else the embeddings take: position ids, segment ids.
         """
         work = self._work
-        states = work.begin(self._embeddings(input_ids=input_ids, **inputs)[0])
+        embedded = self._embeddings(input_ids=input_ids, **inputs)[0]
+        states = work.begin(embedded)
         for layer in self._layers:
             query, key, value = self._parts(work.multiply(layer.rest, states), 3)
             states = work.finish(layer, self._attend(query, key, value, layout), states)
@@ -84,13 +100,15 @@ class FusedEncoder:
         key, value = self._parts(work.multiply(last.rest, states), 2)
         if not firsts:
             (query,) = self._parts(work.multiply(last.query, states), 1)
-            return work.finish(last, self._attend(query, key, value, layout), states).numbers
+            states = work.finish(last, self._attend(query, key, value, layout), states)
+            return states.numbers.to(embedded.dtype)
         asked = layout.starts[:-1].long()
         count, more = len(asked), -len(asked) % _FIRSTS
         asking = work.begin(states.numbers[pad(asked, (0, more))])
         (query,) = self._parts(work.multiply(last.query, asking), 1)
         context = self._attend(query[:count], key, value, layout, firsts=True)
-        return work.finish(last, pad(context, (0, 0, 0, more)), asking).numbers[:count]
+        states = work.finish(last, pad(context, (0, 0, 0, more)), asking)
+        return states.numbers[:count].to(embedded.dtype)
 
     def _attend(
         self,
@@ -111,9 +129,17 @@ class FusedEncoder:
         return parts
 
     def pack(self) -> None:
-        """Lay the weights out for the CPU, layer by layer; the model's own are freed."""
-        layers = zip([*self._layers, self._last], self._body.encoder.layer, strict=True)
-        *self._layers, self._last = [_packed(layer, module) for layer, module in layers]
+        """Lay the weights out for the CPU, layer by layer; the model's own are freed.
+
+        They are left as they are where that is not faster.
+        """
+        modules = self._body.encoder.layer
+        way = _packed_way(modules)
+        if way is None:
+            return
+        self._work, lay_out = way
+        layers = zip([*self._layers, self._last], modules, strict=True)
+        *self._layers, self._last = [_packed(layer, module, lay_out) for layer, module in layers]
 
     def release(self) -> None:
         """Free the model's own weights of the layers: they are not needed beside int8 ones."""
@@ -126,43 +152,56 @@ def _way(layers: Any, *, int8: bool) -> tuple[Work, Kind]:
         return TorchWork(), FloatLinear
     first = layers[0].intermediate.dense
     hidden, inner = int(first.in_features), int(first.out_features)
-    if not all(_is_plain(layer, hidden, inner) for layer in layers):
+    if not all(_is_plain(layer, hidden, inner, torch.float32) for layer in layers):
         return TorchWork(), Int8Linear
     blocks = int8_blocks(hidden, inner)
     if blocks is not None:
-        return BlockWork(blocks), blocks.linear
+        return Int8BlockWork(blocks), blocks.linear
     steps = int8_steps(hidden, inner)
     return (TorchWork() if steps is None else Int8Work(steps)), Int8Linear
 
 
-def _is_plain(layer: Any, hidden: int, inner: int) -> bool:
-    """Whether a layer has these widths, GELU, and norms that machine code can read."""
+def _packed_way(layers: Any) -> tuple[Work, Callable[[FloatLinear], Linear]] | None:
+    """The fastest way to work with float weights, and what lays these out; None: leave them."""
+    first = layers[0].intermediate.dense
+    hidden, inner, dtype = int(first.in_features), int(first.out_features), first.weight.dtype
+    if all(_is_plain(layer, hidden, inner, dtype) for layer in layers):
+        blocks = float_blocks(hidden, inner, dtype)
+        if blocks is not None:
+            return FloatBlockWork(blocks), blocks.linear
+    return (TorchWork(), PackedLinear) if packing_pays(dtype) else None
+
+
+def _is_plain(layer: Any, hidden: int, inner: int, dtype: torch.dtype) -> bool:
+    """Whether a layer has these widths, GELU, and norms of this dtype on the CPU."""
     own = layer.attention.self
     parts = [own.query, own.key, own.value, layer.attention.output.dense, layer.intermediate.dense]
     shapes = [*[(hidden, hidden)] * 4, (inner, hidden), (hidden, inner)]
     norms = (layer.attention.output.LayerNorm, layer.output.LayerNorm)
     return (
         [tuple(part.weight.shape) for part in [*parts, layer.output.dense]] == shapes
-        and all(norm.weight.is_cpu and norm.weight.dtype == torch.float32 for norm in norms)
+        and all(norm.weight.is_cpu and norm.weight.dtype == dtype for norm in norms)
         and _is_gelu(layer.intermediate.intermediate_act_fn)
     )
 
 
-def _packed(layer: Layer, module: torch.nn.Module) -> Layer:
+def _packed(
+    layer: Layer, module: torch.nn.Module, lay_out: Callable[[FloatLinear], Linear]
+) -> Layer:
     """The same layer with its float products laid out for the CPU; the module's are freed."""
+
+    def laid_out(part: Linear) -> Linear:
+        return lay_out(part) if isinstance(part, FloatLinear) else part
+
     _free(module)
     return replace(
         layer,
-        query=None if layer.query is None else _laid_out(layer.query),
-        rest=_laid_out(layer.rest),
-        attended=_laid_out(layer.attended),
-        widen=_laid_out(layer.widen),
-        narrow=_laid_out(layer.narrow),
+        query=None if layer.query is None else laid_out(layer.query),
+        rest=laid_out(layer.rest),
+        attended=laid_out(layer.attended),
+        widen=laid_out(layer.widen),
+        narrow=laid_out(layer.narrow),
     )
-
-
-def _laid_out(part: Linear) -> Linear:
-    return PackedLinear(part) if isinstance(part, FloatLinear) else part
 
 
 def _free(module: torch.nn.Module) -> None:

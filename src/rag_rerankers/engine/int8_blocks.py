@@ -9,24 +9,20 @@ from __future__ import annotations
 
 import ctypes
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch.nn.functional import gelu
 
+from rag_rerankers.engine.ending import Ending, at_a_line, over_rows
 from rag_rerankers.engine.int8_steps import Norm, Rounded
 from rag_rerankers.engine.linear import GELU_LOWEST, int8_levels, round_weight, to_levels
-from rag_rerankers.engine.machine_code import cpu_vectors, divide, machine_code
+from rag_rerankers.engine.machine_code import cpu_vectors, machine_code
 from rag_rerankers.once import OncePerKey
 
-__all__ = ["BlockLinear", "Ending", "Int8Blocks", "int8_blocks"]
+__all__ = ["Int8BlockLinear", "Int8Blocks", "int8_blocks"]
 
 logger = logging.getLogger(__name__)
 
-_ALONE = 1e8
-"""Multiplications of a call that is not worth a second thread: about half a millisecond."""
-_CACHE_LINE = 64
 _TRIED = 7
 """Rows with which it is tried whether the code is right."""
 
@@ -76,15 +72,15 @@ class Int8Blocks:
 
     def linear(
         self, weight: torch.Tensor, bias: torch.Tensor | None, lowest: float | None = None
-    ) -> BlockLinear:
-        """A layer that this code multiplies; see :class:`BlockLinear`."""
-        return BlockLinear(self, weight, bias, lowest)
+    ) -> Int8BlockLinear:
+        """A layer that this code multiplies; see :class:`Int8BlockLinear`."""
+        return Int8BlockLinear(self, weight, bias, lowest)
 
     def round(self, states: torch.Tensor) -> Rounded:
         """States of shape (tokens, width), contiguous float32, as levels around 128."""
         into = Rounded.empty(*states.shape)
         addresses = [tensor.data_ptr() for tensor in (states, into.levels, into.scale)]
-        _over_rows(
+        over_rows(
             lambda first, stop: self._round(*addresses, first, stop, states.shape[1]),
             len(states),
             20 * states.numel(),
@@ -92,12 +88,12 @@ class Int8Blocks:
         return into
 
     def multiply(
-        self, part: BlockLinear, rounded: Rounded, out: torch.Tensor | None = None
+        self, part: Int8BlockLinear, rounded: Rounded, out: torch.Tensor | None = None
     ) -> torch.Tensor:
         """What the layer gives for the states, shape (tokens, out), float32."""
         tokens, outs = len(rounded.levels), part.out_features
         out = torch.empty(tokens, outs) if out is None else out
-        tensors = (rounded.levels, rounded.scale, *part.tensors, out)
+        tensors = (rounded.levels, rounded.scale, *part.tensors.values(), out)
         addresses = [tensor.data_ptr() for tensor in tensors]
         function, scratch_bytes = self._multiply[part.in_features], self._multiply_bytes(outs)
 
@@ -105,7 +101,7 @@ class Int8Blocks:
             scratch = torch.empty(scratch_bytes, dtype=torch.uint8)
             function(*addresses, scratch.data_ptr(), first, stop, outs)
 
-        _over_rows(some_rows, tokens, tokens * outs * part.in_features)
+        over_rows(some_rows, tokens, tokens * outs * part.in_features)
         return out
 
     def finish(
@@ -143,10 +139,10 @@ class Int8Blocks:
             self._finish(table, first, stop, GELU_LOWEST, *(norm.eps for norm in norms))
 
         work = len(context) * self.hidden * (self.hidden + 2 * self.inner)
-        _over_rows(some_rows, len(context), work)
+        over_rows(some_rows, len(context), work)
 
 
-class BlockLinear:
+class Int8BlockLinear:
     """An int8 product as :class:`rag_rerankers.engine.linear.Int8Linear` is, by code of our own.
 
     Args:
@@ -181,7 +177,12 @@ class BlockLinear:
         else:
             added += lowest * scale * sums.float()
             zeros = torch.zeros_like(sums)
-        self.tensors = (_in_panels(rounded, blocks.columns), scale, zeros, added)
+        self.tensors = {
+            "weights": _in_panels(rounded, blocks.columns),
+            "scales": scale,
+            "numbers": zeros,
+            "bias": added,
+        }
 
     def __call__(
         self, states: torch.Tensor, *, spend: bool = False, out: torch.Tensor | None = None
@@ -197,47 +198,7 @@ class BlockLinear:
 def _in_panels(weight: torch.Tensor, columns: int) -> torch.Tensor:
     """Weights of shape (out, in) as (out / columns, in / 4, columns, 4), at a cache line."""
     outs, ins = weight.shape
-    room = torch.empty(weight.numel() + _CACHE_LINE, dtype=torch.int8)
-    start = -room.data_ptr() % _CACHE_LINE
-    panels = weight.view(outs // columns, columns, ins // 4, 4).transpose(1, 2)
-    return room[start : start + weight.numel()].view(panels.shape).copy_(panels)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Ending:
-    """What a layer has behind its attention.
-
-    Attributes:
-        attended: Goes over what attention gives.
-        attention_norm: Behind it.
-        widen: Makes wide states; GELU goes over them.
-        narrow: Makes states of them again.
-        norm: Behind it.
-    """
-
-    attended: BlockLinear
-    attention_norm: Norm
-    widen: BlockLinear
-    narrow: BlockLinear
-    norm: Norm
-
-    @property
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """All weights by the names of :data:`rag_rerankers.engine.block_code.ADDRESSES`."""
-        found: dict[str, torch.Tensor] = {}
-        parts = {"attended": self.attended, "widen": self.widen, "narrow": self.narrow}
-        for name, part in parts.items():
-            what = (f"{name} {kind}" for kind in ("weights", "scales", "numbers", "bias"))
-            found.update(zip(what, part.tensors, strict=True))
-        for name, norm in (("attention norm", self.attention_norm), ("norm", self.norm)):
-            found |= {f"{name} weights": norm.weight, f"{name} bias": norm.bias}
-        return found
-
-
-def _over_rows(work: Callable[[int, int], None], rows: int, multiplications: float) -> None:
-    """Call it for all rows, from as many threads as that is worth."""
-    if rows:
-        divide(work, rows, 1 if multiplications < _ALONE else torch.get_num_threads())
+    return at_a_line(weight.view(outs // columns, columns, ins // 4, 4).transpose(1, 2))
 
 
 _made = OncePerKey["tuple[int, int, int, bool]", "Int8Blocks | None"]()
@@ -277,28 +238,27 @@ def _right(blocks: Int8Blocks) -> bool:
         return torch.randn(*shape, generator=generator)
 
     hidden, inner = blocks.hidden, blocks.inner
-    attended, widen, narrow = (
+    weights = [
         random(*shape) / shape[1] ** 0.5
         for shape in ((hidden, hidden), (inner, hidden), (hidden, inner))
+    ]
+    attended, widen, narrow = (
+        blocks.linear(weight, random(len(weight)), lowest)
+        for weight, lowest in zip(weights, (None, None, GELU_LOWEST), strict=True)
     )
-    ending = Ending(
-        blocks.linear(attended, random(hidden)),
-        Norm(random(hidden), random(hidden), 1e-5),
-        blocks.linear(widen, random(inner)),
-        blocks.linear(narrow, random(hidden), GELU_LOWEST),
-        Norm(random(hidden), random(hidden), 1e-5),
-    )
+    attention_norm, norm = (Norm(random(hidden), random(hidden), 1e-5) for _ in range(2))
+    ending = Ending(attended, attention_norm, widen, narrow, norm)
     context, states, out = (random(_TRIED, hidden) for _ in range(3))
     into = Rounded.empty(_TRIED, hidden)
     blocks.finish(ending, context, states, out, into)
-    half = ending.attention_norm(ending.attended(context) + states)
-    wide = gelu(ending.widen(half))
-    wanted = ending.norm(ending.narrow(wide) + half)
+    half = attention_norm(attended(context) + states)
+    wide = gelu(widen(half))
+    wanted = norm(narrow(wide) + half)
     exact = [
-        (part(given), _by_torch(weight, part.tensors[3], given, lowest))
+        (part(given), _by_torch(weight, part.tensors["bias"], given, lowest))
         for part, weight, given, lowest in (
-            (ending.attended, attended, context, None),
-            (ending.narrow, narrow, wide, GELU_LOWEST),
+            (attended, weights[0], context, None),
+            (narrow, weights[2], wide, GELU_LOWEST),
         )
     ]
     # A level here and there may have been rounded the other way.
@@ -318,7 +278,7 @@ def _right(blocks: Int8Blocks) -> bool:
 def _by_torch(
     weight: torch.Tensor, bias: torch.Tensor, states: torch.Tensor, lowest: float | None
 ) -> torch.Tensor:
-    """What :class:`BlockLinear` gives."""
+    """What :class:`Int8BlockLinear` gives."""
     levels, scale = to_levels(states.clone(), lowest)
     weights, weight_scale = round_weight(weight)
     sums = (levels.double() - (128 if lowest is None else 0)) @ weights.double().T

@@ -52,6 +52,10 @@ class Norm:
         """A module's."""
         return cls(module.weight.detach(), module.bias.detach(), float(module.eps))
 
+    def float(self) -> Norm:
+        """The same with weights in float32."""
+        return Norm(self.weight.float(), self.bias.float(), self.eps)
+
     def __call__(self, states: torch.Tensor) -> torch.Tensor:
         """States of shape (tokens, width), each token's numbers on a scale of their own."""
         return layer_norm(states, self.weight.shape, self.weight, self.bias, self.eps)

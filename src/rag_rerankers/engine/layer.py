@@ -8,11 +8,22 @@ from typing import NamedTuple, Protocol
 
 import torch
 
-from rag_rerankers.engine.int8_blocks import BlockLinear, Ending, Int8Blocks
+from rag_rerankers.engine.ending import Ending
+from rag_rerankers.engine.float_blocks import FloatBlockLinear, FloatBlocks
+from rag_rerankers.engine.int8_blocks import Int8BlockLinear, Int8Blocks
 from rag_rerankers.engine.int8_steps import Int8Steps, Norm, Rounded
 from rag_rerankers.engine.linear import Int8Linear, Linear
 
-__all__ = ["BlockWork", "Int8Work", "Layer", "States", "TorchWork", "Work", "blocks"]
+__all__ = [
+    "FloatBlockWork",
+    "Int8BlockWork",
+    "Int8Work",
+    "Layer",
+    "States",
+    "TorchWork",
+    "Work",
+    "blocks",
+]
 
 _ROWS, _STEP = 768, 32
 """Tokens that are multiplied together on a CPU at most, and of what number they are a multiple."""
@@ -107,7 +118,7 @@ def _finish_block(layer: Layer, context: torch.Tensor, states: torch.Tensor) -> 
     return layer.norm(layer.narrow(wide, spend=True).add_(states))
 
 
-class BlockWork:
+class Int8BlockWork:
     """By machine code alone, in int8; the parts are its own, the activation is GELU.
 
     Args:
@@ -124,20 +135,52 @@ class BlockWork:
 
     def multiply(self, part: Linear, states: States) -> torch.Tensor:
         """See :class:`Work`."""
-        assert isinstance(part, BlockLinear)
+        assert isinstance(part, Int8BlockLinear)
         assert states.rounded is not None
         return self._blocks.multiply(part, states.rounded)
 
     def finish(self, layer: Layer, context: torch.Tensor, states: States) -> States:
         """See :class:`Work`."""
         attended, widen, narrow = layer.attended, layer.widen, layer.narrow
-        assert isinstance(attended, BlockLinear)
-        assert isinstance(widen, BlockLinear)
-        assert isinstance(narrow, BlockLinear)
+        assert isinstance(attended, Int8BlockLinear)
+        assert isinstance(widen, Int8BlockLinear)
+        assert isinstance(narrow, Int8BlockLinear)
         out, into = torch.empty_like(states.numbers), Rounded.empty(*states.numbers.shape)
         ending = Ending(attended, layer.attention_norm, widen, narrow, layer.norm)
         self._blocks.finish(ending, context, states.numbers, out, into)
         return States(out, into)
+
+
+class FloatBlockWork:
+    """By machine code alone, in float32; the parts are its own, the activation is GELU.
+
+    Args:
+        blocks: That code.
+    """
+
+    def __init__(self, blocks: FloatBlocks) -> None:
+        self._blocks = blocks
+
+    def begin(self, numbers: torch.Tensor) -> States:
+        """See :class:`Work`."""
+        return States(numbers.float().contiguous())
+
+    def multiply(self, part: Linear, states: States) -> torch.Tensor:
+        """See :class:`Work`."""
+        assert isinstance(part, FloatBlockLinear)
+        return self._blocks.multiply(part, states.numbers)
+
+    def finish(self, layer: Layer, context: torch.Tensor, states: States) -> States:
+        """See :class:`Work`."""
+        attended, widen, narrow = layer.attended, layer.widen, layer.narrow
+        assert isinstance(attended, FloatBlockLinear)
+        assert isinstance(widen, FloatBlockLinear)
+        assert isinstance(narrow, FloatBlockLinear)
+        norms = (layer.attention_norm.float(), layer.norm.float())
+        ending = Ending(attended, norms[0], widen, narrow, norms[1])
+        out = torch.empty_like(states.numbers)
+        self._blocks.finish(ending, context, states.numbers, out)
+        return States(out)
 
 
 class Int8Work:

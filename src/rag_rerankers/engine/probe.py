@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from rag_rerankers.engine.attention import PACKED_ATTENTION
 from rag_rerankers.engine.encoder import FusedEncoder
 from rag_rerankers.engine.heads import HEADS, Head, keep_head_in_float32
-from rag_rerankers.engine.linear import packing_pays, quantize_modules
+from rag_rerankers.engine.linear import quantize_modules
 from rag_rerankers.engine.runners import PackedRunner, PaddedRunner, Runner
 from rag_rerankers.quiet import quiet_transformers
 from rag_rerankers.tokenization import TokenSequence
@@ -153,7 +153,7 @@ def _padded(
 def _lay_out(model: PreTrainedModel, runner: Runner) -> None:
     """Put our own layers' weights into the order in which this CPU multiplies them fastest."""
     encoder = runner.encoder if isinstance(runner, PackedRunner) else None
-    if encoder is not None and model.device.type == "cpu" and packing_pays(model.dtype):
+    if encoder is not None and model.device.type == "cpu":
         encoder.pack()
 
 

@@ -16,6 +16,8 @@ FLOAT = ir.FloatType()
 POINTER = ir.PointerType()
 
 _WORD_BYTES = 4
+_LINE = 64
+"""Bytes of a cache line."""
 
 
 class _BFloat(ir.Type):  # type: ignore[misc]
@@ -124,6 +126,15 @@ class VectorCode:
         """Have a cache line brought into the second cache, soon; it need not exist."""
         reading, second, data = (ir.Constant(INT, number) for number in (0, 2, 1))
         self._called("llvm.prefetch.p0", where, reading, second, data, result=ir.VoidType())
+
+    def parts(self, memory: Any, sizes: Sequence[Any]) -> list[Any]:
+        """Where parts of some memory begin, of so many bytes each: with cache lines."""
+        address, parts = self.to.ptrtoint(memory, LONG), []
+        for size in sizes:
+            here = self.aligned(address, _LINE)
+            parts.append(self.to.inttoptr(here, POINTER))
+            address = self.plus(here, size)
+        return parts
 
     def aligned(self, address: Any, size: int) -> Any:
         """The next multiple of a power of two."""
