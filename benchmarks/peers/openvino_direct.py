@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks.peers.base import Config, Model, Score
 from benchmarks.peers.tools import (
+    BFLOAT16,
     MAX_LENGTH,
     VNNI,
     calibration_pairs,
@@ -40,8 +41,10 @@ class OpenVino:
     models: tuple[Model, ...] = ("bge", "minilm-cross", "colbert", "minilm-maxsim")
 
     def configs(self, model: Model) -> list[Config]:
-        """Dtypes, batch sizes, one stream or two."""
+        """Dtypes, batch sizes, one stream or two; by default OpenVINO chooses both."""
+        own_dtype = "bfloat16" if cpu_has(*BFLOAT16) else "float32"
         configs = [
+            _config("defaults", own_dtype, "plain", 1, {}),
             _config("fp32, batch 1", "float32", "plain", 1, FP32 | LATENCY),
             _config("fp32, batch 4", "float32", "plain", 4, FP32 | LATENCY),
             _config("fp32, 2 streams", "float32", "plain", 1, FP32 | STREAMS),

@@ -14,6 +14,7 @@ from typing import Any
 from benchmarks.peers.base import Model, Score
 
 __all__ = [
+    "BFLOAT16",
     "MAX_LENGTH",
     "VNNI",
     "LateReader",
@@ -33,6 +34,8 @@ __all__ = [
 MAX_LENGTH = 512
 VNNI = ("avx512_vnni", "avx_vnni", "amx_int8")
 """CPU flags, any of which means int8 products without overflow."""
+BFLOAT16 = ("avx512_bf16", "amx_bf16")
+"""CPU flags, any of which means products of bfloat16."""
 Row = dict[str, list[int]]
 Forward = Callable[[list[dict[str, Any]]], list[Any]]
 """Padded batches in, one array a batch out; it may run them side by side."""
