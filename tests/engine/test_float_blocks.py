@@ -15,6 +15,7 @@ from rag_rerankers.engine import float_blocks as module
 from rag_rerankers.engine import float_code
 from rag_rerankers.engine.ending import Ending
 from rag_rerankers.engine.float_blocks import FloatBlockLinear, FloatBlocks, float_blocks
+from rag_rerankers.engine.float_product_code import STRETCH, FloatKind
 from rag_rerankers.engine.int8_steps import Norm
 from rag_rerankers.engine.linear import FloatLinear
 from rag_rerankers.engine.machine_code import Vectors, cpu_vectors
@@ -23,7 +24,7 @@ HERE = cpu_vectors()
 
 pytestmark = pytest.mark.skipif(not HERE.lanes, reason="needs an x86 CPU with AVX2")
 
-HIDDEN, INNER = 64, float_code.STRETCH + 96
+HIDDEN, INNER = 64, STRETCH + 96
 """The wide states are more than one stretch."""
 KINDS = [(lanes, halves) for lanes in (8, 16) if lanes <= HERE.lanes for halves in (False, True)]
 
@@ -219,7 +220,7 @@ def test_nothing_is_written_beside_the_results(blocks, monkeypatch):
 
 
 def test_scratch_memory_grows_no_further_than_a_block():
-    hidden, inner = (float_code.FloatKind(width, 8, halves=False) for width in (HIDDEN, INNER))
+    hidden, inner = (FloatKind(width, 8, halves=False) for width in (HIDDEN, INNER))
     sizes = [float_code.finish_bytes(hidden, inner, rows) for rows in (1, 6, 7, 96, 97, 9999)]
     assert sizes[0] == sizes[1] < sizes[2] < sizes[3] == sizes[4] == sizes[5]
     assert float_code._ROWS % 12 == float_code._ROWS % 6 == 0

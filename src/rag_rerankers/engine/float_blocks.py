@@ -45,9 +45,10 @@ class FloatBlocks:
 
     def __init__(self, hidden: int, inner: int, lanes: int, *, halves: bool) -> None:
         from rag_rerankers.engine import float_code as code
+        from rag_rerankers.engine.float_product_code import FloatKind
 
         self.hidden, self.inner, self.halves = hidden, inner, halves
-        self._kinds = {width: code.FloatKind(width, lanes, halves) for width in (hidden, inner)}
+        self._kinds = {width: FloatKind(width, lanes, halves) for width in (hidden, inner)}
         self.columns = self._kinds[hidden].columns
         address, number, factor = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
         products = (*[address] * 5, *[number] * 3)
@@ -157,7 +158,7 @@ class FloatBlockLinear:
 
 def _laid_out(weight: torch.Tensor, columns: int) -> torch.Tensor:
     """Weights of shape (out, in) in the order of :class:`FloatBlockLinear`, flat."""
-    from rag_rerankers.engine.float_code import STRETCH
+    from rag_rerankers.engine.float_product_code import STRETCH
 
     together = 4 // weight.element_size()
     stretches = [

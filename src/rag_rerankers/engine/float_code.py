@@ -1,8 +1,7 @@
 """A layer's float products with all that stands between them, in LLVM's instructions.
 
-Some rows and two vectors of columns are multiplied at a time, over a stretch of their width: rows
-and weights of a stretch stay in the second cache, the sums in registers. A block of rows goes
-from product to product, with the norms and GELU, before the next block begins.
+A block of rows goes from product to product, with the norms and GELU, before the next one begins:
+so nothing goes through memory but what a layer is given and gives, and its weights.
 """
 
 from __future__ import annotations
@@ -14,13 +13,12 @@ from typing import Any
 
 from llvmlite import ir
 
-from rag_rerankers.engine.vector_code import FLOAT, INT, LONG, POINTER, VectorCode
+from rag_rerankers.engine.float_product_code import FloatKind, add_float_product
+from rag_rerankers.engine.vector_code import FLOAT, LONG, POINTER, VectorCode
 
 __all__ = [
     "ADDRESSES",
     "FINISH",
-    "STRETCH",
-    "FloatKind",
     "finish_bytes",
     "multiply",
     "multiply_bytes",
@@ -34,17 +32,8 @@ ADDRESSES = (
     *(f"{part} {what}" for part in ("attention norm", "norm") for what in ("weights", "bias")),
 )
 """What the addresses that ``FINISH`` takes are of, in their order."""
-STRETCH = 1024
-"""Numbers of a row that are multiplied before those of the next row are."""
-
 _ROWS = 96
 """Rows of a block, at most: a multiple of all kinds' rows. Weights come from memory once for it."""
-_VECTORS = 2
-_TOGETHER = 2
-"""Inputs that are multiplied in a turn of the innermost loop."""
-_APART = 16
-"""Numbers behind each row of the scratch memory: rows whose distance is a power of two would
-take the same few places of the nearest cache."""
 _FLOAT_BYTES = 4
 _LINE = 64
 """Bytes of a cache line; each part of the scratch memory begins with one."""
@@ -53,37 +42,6 @@ _ERF_P = 0.3275911
 """Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26: right to 1.5e-7."""
 _DEGREE = 6
 """Of the polynomial for a power of two, right to 24 bits."""
-
-
-@dataclass(frozen=True, slots=True)
-class FloatKind:
-    """What products are made for.
-
-    Attributes:
-        width: Numbers of a row, a multiple of ``lanes``. Known beforehand, for then rows lie at
-            known distances, and need no register each.
-        lanes: Numbers of 32 bits in one of the CPU's vectors.
-        halves: Whether weights are bfloat16; what is multiplied is float32 all the same.
-    """
-
-    width: int
-    lanes: int
-    halves: bool
-
-    @property
-    def rows(self) -> int:
-        """Rows that are multiplied together: as many as the registers hold sums for."""
-        return 12 if self.lanes == 16 else 6
-
-    @property
-    def columns(self) -> int:
-        """Columns that are multiplied together: of a panel of weights."""
-        return _VECTORS * self.lanes
-
-    @property
-    def apart(self) -> int:
-        """How many numbers apart rows are in the scratch memory."""
-        return self.width + _APART
 
 
 def multiply(kind: FloatKind) -> str:
@@ -119,111 +77,10 @@ def write_float_blocks(hidden: FloatKind, inner: FloatKind) -> str:
     module = ir.Module()
     products = {}
     for kind in dict.fromkeys((hidden, inner)):
-        products[kind.width] = _add_product(module, kind)
+        products[kind.width] = add_float_product(module, kind)
         _add_multiply(module, kind, products[kind.width])
     _add_finish(module, hidden, inner, products)
     return str(module)
-
-
-def _add_product(module: ir.Module, kind: FloatKind) -> ir.Function:
-    """Add a product of rows in the scratch memory, with a bias.
-
-    Its arguments: addresses of rows, weights, bias and results, and of the last results, if a tile
-    is not full; then how many rows and outputs there are, and how far apart results are.
-    """
-    kinds = [*[POINTER] * 5, *[LONG] * 3]
-    name = f"product_of_{kind.width}"
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), name)
-    function.linkage = "internal"
-    function.attributes.add("noinline")
-    states, weights, bias, results, last, rows, outs, apart = function.args
-    code = VectorCode(function, kind.lanes)
-    tiles = _tiles(code, kind, rows)
-    number, per_line = (INT, 2) if kind.halves else (FLOAT, 1)
-
-    def one_stretch(begin: Any) -> None:
-        size = code.least(STRETCH, code.minus(kind.width, begin))
-        stretch = code.at(weights, code.over(code.times(begin, outs), per_line), number)
-        lines = code.over(code.times(size, kind.columns * _FLOAT_BYTES // per_line), _LINE)
-        share = code.over(code.plus(lines, code.minus(tiles, 1)), tiles)
-        first_one = code.to.icmp_signed("==", begin, code.long(0))
-
-        def one_panel(panel: Any) -> None:
-            column = code.times(panel, kind.columns)
-            base = code.at(stretch, code.over(code.times(column, size), per_line), number)
-            next_panel = code.at(base, code.times(lines, _LINE // _FLOAT_BYTES), FLOAT)
-
-            def one_tile(tile: Any) -> None:
-                first = code.times(tile, kind.rows)
-                own = code.at(states, code.plus(code.times(first, kind.apart), begin), FLOAT)
-                # While a tile is computed, its share of the next panel comes nearer.
-                ahead = code.times(code.times(tile, share), _LINE // _FLOAT_BYTES)
-                ahead = code.at(next_panel, ahead, FLOAT)
-                sums = _sums(code, kind, own, base, size, (ahead, code.minus(share, 1)))
-                full = code.to.icmp_signed("<=", code.plus(first, kind.rows), rows)
-                line = code.at(results, code.times(first, apart), FLOAT)
-                line = code.to.select(full, line, last)
-                for row in range(kind.rows):
-                    for vector in range(_VECTORS):
-                        at = code.plus(column, vector * kind.lanes)
-                        where = code.at(line, code.plus(code.times(apart, row), at), FLOAT)
-                        before = code.to.select(first_one, code.at(bias, at, FLOAT), where)
-                        total = sums[row * _VECTORS + vector]
-                        total = code.to.fadd(code.load(before, code.floats), total)
-                        code.store(total, where)
-
-            code.loop(tiles, one_tile)
-
-        code.loop(code.over(outs, kind.columns), one_panel)
-
-    code.loop(kind.width, one_stretch, step=STRETCH)
-    code.to.ret_void()
-    return function
-
-
-def _sums(
-    code: VectorCode, kind: FloatKind, states: Any, weights: Any, size: Any, ahead: tuple[Any, Any]
-) -> list[Any]:
-    """For each row of a tile, the sums of a panel's columns, over a stretch of their width."""
-    lines, last_line = ahead
-
-    def two_numbers(pair: Any, *sums: Any) -> list[Any]:
-        results = list(sums)
-        for part, vectors in enumerate(_two_of_a_panel(code, kind, weights, pair)):
-            number = code.plus(code.times(pair, _TOGETHER), part)
-            line = code.times(code.least(number, last_line), _LINE // _FLOAT_BYTES)
-            code.prefetch(code.at(lines, line, FLOAT))
-            here = code.at(states, number, FLOAT)
-            for row in range(kind.rows):
-                spread = code.broadcast(code.load(code.at(here, row * kind.apart, FLOAT), FLOAT))
-                for at, vector in enumerate(vectors, row * _VECTORS):
-                    results[at] = code.fma(spread, code.as_floats(vector), results[at])
-        return results
-
-    beginning = [code.constant(0.0)] * (_VECTORS * kind.rows)
-    return code.loop(code.over(size, _TOGETHER), two_numbers, beginning)
-
-
-def _two_of_a_panel(code: VectorCode, kind: FloatKind, weights: Any, pair: Any) -> list[list[Any]]:
-    """The weights of two inputs: a vector for each of the columns' vectors."""
-
-    def vectors(line: Any) -> list[Any]:
-        base = code.at(weights, code.times(line, kind.columns))
-        return [
-            code.load_vector(code.at(base, vector * kind.lanes), code.words)
-            for vector in range(_VECTORS)
-        ]
-
-    if not kind.halves:
-        first = code.times(pair, _TOGETHER)
-        return [vectors(first), vectors(code.plus(first, 1))]
-    words = vectors(pair)
-    lower = [code.to.shl(word, code.constant(16)) for word in words]
-    return [lower, [code.to.and_(word, code.constant(0xFFFF0000)) for word in words]]
-
-
-def _tiles(code: VectorCode, kind: FloatKind, rows: Any) -> Any:
-    return code.over(code.plus(rows, kind.rows - 1), kind.rows)
 
 
 def _add_multiply(module: ir.Module, kind: FloatKind, product: ir.Function) -> None:
@@ -231,7 +88,7 @@ def _add_multiply(module: ir.Module, kind: FloatKind, product: ir.Function) -> N
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), multiply(kind))
     states, weights, bias, results, scratch, first, stop, outs = function.args
     code = VectorCode(function, kind.lanes)
-    room = _rounded(code, kind, code.least(code.minus(stop, first), _ROWS))
+    room = kind.rounded(code, code.least(code.minus(stop, first), _ROWS))
     own, last = code.parts(scratch, [code.times(room, kind.apart * _FLOAT_BYTES), 0])
 
     def one_block(row: Any, rows: Any) -> None:
@@ -264,7 +121,7 @@ def _add_finish(
         name: code.load(code.at(table, number, POINTER), POINTER, align=8)
         for number, name in enumerate(ADDRESSES)
     }
-    room = _rounded(code, hidden, code.least(code.minus(stop, first), _ROWS))
+    room = hidden.rounded(code, code.least(code.minus(stop, first), _ROWS))
     own, product, wide = code.parts(
         at["scratch"],
         [code.times(room, kind.apart * _FLOAT_BYTES) for kind in (hidden, hidden, inner)],
@@ -286,7 +143,7 @@ def _add_finish(
         def block(name: str) -> Any:
             return code.at(at[name], code.times(row, hidden.width), FLOAT)
 
-        up = _rounded(code, hidden, rows)
+        up = hidden.rounded(code, rows)
         last = code.minus(rows, 1)
         _copy(code, hidden, block("context"), own, rows)
         multiplied("attended", own, hidden, hidden, product, up)
@@ -401,7 +258,7 @@ def _copy(code: VectorCode, kind: FloatKind, source: Any, target: Any, rows: Any
         line = code.at(target, code.times(number, kind.apart), FLOAT)
         _copy_row(code, given.row(code, number), line, kind.width)
 
-    code.loop(_rounded(code, kind, rows), one_row)
+    code.loop(kind.rounded(code, rows), one_row)
 
 
 def _copy_row(code: VectorCode, source: Any, target: Any, width: Any) -> None:
@@ -412,18 +269,13 @@ def _copy_row(code: VectorCode, source: Any, target: Any, width: Any) -> None:
     code.loop(width, one_vector, step=code.lanes)
 
 
-def _rounded(code: VectorCode, kind: FloatKind, rows: Any) -> Any:
-    """Rows with those that fill up the last tile."""
-    return code.times(_tiles(code, kind, rows), kind.rows)
-
-
 def _over_blocks(
     code: VectorCode, kind: FloatKind, first: Any, stop: Any, body: Callable[[Any, Any], None]
 ) -> None:
     """For each block: its first row, and how many it has, about as many as the others."""
     rows = code.minus(stop, first)
     blocks = code.over(code.plus(rows, _ROWS - 1), _ROWS)
-    each = _rounded(code, kind, code.over(code.plus(rows, code.minus(blocks, 1)), blocks))
+    each = kind.rounded(code, code.over(code.plus(rows, code.minus(blocks, 1)), blocks))
 
     def one_block(number: Any) -> None:
         row = code.plus(first, code.times(number, each))
