@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -217,6 +219,49 @@ def test_nothing_is_written_beside_the_results(blocks, monkeypatch):
     assert len(guards) == 4 * 4
     for guard in (half for pair in guards for half in pair):
         assert (guard.view(torch.uint8) == 0xA5).all()
+
+
+BESIDE = """
+import ctypes, mmap
+import torch
+from rag_rerankers.engine.ending import Ending
+from rag_rerankers.engine.float_blocks import FloatBlocks
+from rag_rerankers.engine.int8_steps import Norm
+from rag_rerankers.engine.linear import FloatLinear
+
+def at_the_end(tokens, width):  # of memory; what is behind it must not be read
+    used = -(-4 * tokens * width // mmap.PAGESIZE) * mmap.PAGESIZE
+    pages = mmap.mmap(-1, used + mmap.PAGESIZE)
+    behind = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(pages)) + used)
+    assert ctypes.CDLL(None).mprotect(behind, mmap.PAGESIZE, 0) == 0
+    size = tokens * width
+    flat = torch.frombuffer(pages, dtype=torch.float32, count=size, offset=used - 4 * size)
+    return flat.view(tokens, width)
+
+for lanes in {lanes}:
+    blocks = FloatBlocks(64, 128, lanes, halves=False)
+    attended, widen, narrow = (
+        blocks.linear(FloatLinear(torch.ones(*shape), None))
+        for shape in ((64, 64), (128, 64), (64, 128))
+    )
+    norm = Norm(torch.ones(64), torch.zeros(64), 1e-5)
+    for tokens in (1, 13, 97):
+        context, states, out = (at_the_end(tokens, 64) for _ in range(3))
+        blocks.finish(Ending(attended, norm, widen, narrow, norm), context, states, out)
+        blocks.multiply(widen, states, at_the_end(tokens, 128))
+print("read nothing else")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="protects memory as Linux does")
+def test_nothing_is_read_behind_the_states():
+    """In a process of its own, which would end by a signal."""
+    lanes = sorted({lanes for lanes, _ in KINDS})
+    program = BESIDE.replace("{lanes}", str(lanes))
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stdout) == (0, "read nothing else\n"), ran.stderr
 
 
 def test_scratch_memory_grows_no_further_than_a_block():

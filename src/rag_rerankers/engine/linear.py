@@ -1,7 +1,7 @@
 """The products that a transformer's time goes into: float, or int8 by oneDNN.
 
 Where no machine code of our own multiplies (:mod:`rag_rerankers.engine.float_blocks`): with AVX-512
-float products are faster from weights that oneDNN has laid out; with less, MKL's from plain ones are.
+float products are faster from weights that oneDNN has laid out, with less MKL's from plain ones.
 
 int8 here means: weights with one scale for each output, rounded once at load; activations with one
 scale for each *token*, rounded as they come. A scale for a whole batch would be one step cheaper,
