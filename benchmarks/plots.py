@@ -35,6 +35,9 @@ _STYLE: dict[Any, Any] = {
     "grid.linewidth": 0.6,
     "axes.axisbelow": True,
     "legend.frameon": False,
+    # matplotlib's own colours but for red, which is this project's.
+    "axes.prop_cycle": "cycler('color', ['1f77b4', 'ff7f0e', '2ca02c', '9467bd', '8c564b', "
+    "'e377c2', '7f7f7f', 'bcbd22', '17becf'])",
 }
 
 
@@ -151,7 +154,8 @@ def _callers(axes: Axes, store: Store) -> bool:
         axes.set_xticks(steps, [str(callers) for callers in steps])
     if parts:
         axes.minorticks_off()
-        axes.set(xlabel="callers at a time", ylabel="texts a second", ylim=(0, None))
+        axes.set(xlabel="callers at a time", ylabel="texts a second")
+        axes.set_ylim(0, 1.08 * axes.dataLim.y1)
         axes.legend(loc="lower right")
     return bool(parts)
 

@@ -276,11 +276,8 @@ def packed_kind(request, monkeypatch) -> type:
 
 def kinds_of(encoder: FusedEncoder) -> set[type]:
     layers = [*encoder._layers, encoder._last]
-    parts = [
-        part
-        for layer in layers
-        for part in (layer.query, layer.rest, layer.attended, layer.widen, layer.narrow)
-    ]
+    names = ("query", "rest", "attended", "widen", "narrow")
+    parts = [getattr(layer, name) for layer in layers for name in names]
     return {type(part) for part in parts if part is not None}
 
 
