@@ -9,7 +9,6 @@ else is rounded.
 from __future__ import annotations
 
 import ctypes
-import logging
 
 import torch
 from torch.nn.functional import gelu
@@ -17,12 +16,10 @@ from torch.nn.functional import gelu
 from rag_rerankers.engine.ending import Ending, at_a_line, over_rows
 from rag_rerankers.engine.int8_steps import Norm
 from rag_rerankers.engine.linear import FloatLinear
-from rag_rerankers.engine.machine_code import cpu_vectors, machine_code
+from rag_rerankers.engine.machine_code import cpu_vectors, machine_code, made_and_right
 from rag_rerankers.once import OncePerKey
 
 __all__ = ["FloatBlockLinear", "FloatBlocks", "float_blocks"]
-
-logger = logging.getLogger(__name__)
 
 _TRIED = 7
 """Rows with which it is tried whether the code is right."""
@@ -193,16 +190,11 @@ def float_blocks(hidden: int, inner: int, dtype: torch.dtype) -> FloatBlocks | N
 
 
 def _tried(hidden: int, inner: int, lanes: int, halves: int) -> FloatBlocks | None:
-    try:
-        blocks = FloatBlocks(hidden, inner, lanes, halves=bool(halves))
-        right = _right(blocks)
-    except Exception as error:
-        # Perhaps an LLVM older than the CPU, or a system that forbids to make machine code.
-        logger.warning("float products are left to torch: %s", error)
-        return None
-    if not right:
-        logger.warning("float products are left to torch: ours are wrong here")
-    return blocks if right else None
+    return made_and_right(
+        lambda: FloatBlocks(hidden, inner, lanes, halves=bool(halves)),
+        _right,
+        "float products are left to torch",
+    )
 
 
 def _right(blocks: FloatBlocks) -> bool:

@@ -98,7 +98,6 @@ def _add_multiply(module: ir.Module, kind: FloatKind, product: ir.Function) -> N
         rest = code.rest(rows, kind.rows)
 
         def put(number: Any) -> None:
-            # Of a last tile that is full, its last row once more.
             line = code.plus(code.minus(rows, rest), number)
             source, target = code.at(last, code.times(number, outs), FLOAT), code.times(line, outs)
             _copy_row(code, source, code.at(into, target, FLOAT), outs)

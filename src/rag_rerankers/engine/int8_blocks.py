@@ -8,7 +8,6 @@ stay in the cache. Not where the CPU has AMX: oneDNN's products are much faster 
 from __future__ import annotations
 
 import ctypes
-import logging
 
 import torch
 from torch.nn.functional import gelu
@@ -16,12 +15,10 @@ from torch.nn.functional import gelu
 from rag_rerankers.engine.ending import Ending, at_a_line, over_rows
 from rag_rerankers.engine.int8_steps import Norm, Rounded
 from rag_rerankers.engine.linear import GELU_LOWEST, int8_levels, round_weight, to_levels
-from rag_rerankers.engine.machine_code import cpu_vectors, machine_code
+from rag_rerankers.engine.machine_code import cpu_vectors, machine_code, made_and_right
 from rag_rerankers.once import OncePerKey
 
 __all__ = ["Int8BlockLinear", "Int8Blocks", "int8_blocks"]
-
-logger = logging.getLogger(__name__)
 
 _TRIED = 7
 """Rows with which it is tried whether the code is right."""
@@ -218,16 +215,11 @@ def int8_blocks(hidden: int, inner: int) -> Int8Blocks | None:
 
 
 def _tried(hidden: int, inner: int, lanes: int, at_once: int) -> Int8Blocks | None:
-    try:
-        blocks = Int8Blocks(hidden, inner, lanes, at_once=bool(at_once))
-        right = _right(blocks)
-    except Exception as error:
-        # Perhaps an LLVM older than the CPU, or a system that forbids to make machine code.
-        logger.warning("products in int8 are left to oneDNN: %s", error)
-        return None
-    if not right:
-        logger.warning("products in int8 are left to oneDNN: ours are wrong here")
-    return blocks if right else None
+    return made_and_right(
+        lambda: Int8Blocks(hidden, inner, lanes, at_once=bool(at_once)),
+        _right,
+        "products in int8 are left to oneDNN",
+    )
 
 
 def _right(blocks: Int8Blocks) -> bool:

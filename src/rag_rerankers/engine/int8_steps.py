@@ -9,7 +9,6 @@ for rounding.
 from __future__ import annotations
 
 import ctypes
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,12 +17,10 @@ import torch
 from torch.nn.functional import gelu, layer_norm
 
 from rag_rerankers.engine.linear import GELU_LOWEST, Int8Linear
-from rag_rerankers.engine.machine_code import cpu_vectors, divide, machine_code
+from rag_rerankers.engine.machine_code import cpu_vectors, divide, machine_code, made_and_right
 from rag_rerankers.once import OncePerKey
 
 __all__ = ["Int8Steps", "Norm", "Rounded", "int8_steps"]
-
-logger = logging.getLogger(__name__)
 
 _ALONE = 2e6
 """Numbers of a call that is not worth a second thread: about half a millisecond."""
@@ -191,16 +188,9 @@ def int8_steps(*widths: int) -> Int8Steps | None:
 
 
 def _tried(lanes: int) -> Int8Steps | None:
-    try:
-        steps = Int8Steps(lanes)
-        right = _right(steps)
-    except Exception as error:
-        # Perhaps an LLVM older than the CPU, or a system that forbids to make machine code.
-        logger.warning("steps between int8 products are left to torch: %s", error)
-        return None
-    if not right:
-        logger.warning("steps between int8 products are left to torch: ours are wrong here")
-    return steps if right else None
+    return made_and_right(
+        lambda: Int8Steps(lanes), _right, "steps between int8 products are left to torch"
+    )
 
 
 def _right(steps: Int8Steps) -> bool:

@@ -10,13 +10,15 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
-__all__ = ["Vectors", "cpu_vectors", "divide", "machine_code"]
+__all__ = ["Vectors", "cpu_vectors", "divide", "machine_code", "made_and_right"]
 
 logger = logging.getLogger(__name__)
+
+Made = TypeVar("Made")
 
 
 class Vectors(NamedTuple):
@@ -146,6 +148,28 @@ def machine_code(
             name: ctypes.CFUNCTYPE(None, *arguments)(owner.get_function_address(name))
             for name, arguments in functions.items()
         }
+
+
+def made_and_right(
+    make: Callable[[], Made], right: Callable[[Made], bool], otherwise: str
+) -> Made | None:
+    """What is made of machine code; None, with a warning, where it cannot be or is wrong.
+
+    Args:
+        make: Makes it.
+        right: Tries it.
+        otherwise: What the warning says: who does the work then.
+    """
+    try:
+        made = make()
+        works = right(made)
+    except Exception as error:
+        # Perhaps an LLVM older than the CPU, or a system that forbids to make machine code.
+        logger.warning("%s: %s", otherwise, error)
+        return None
+    if not works:
+        logger.warning("%s: ours are wrong here", otherwise)
+    return made if works else None
 
 
 def divide(work: Callable[[int, int], None], tasks: int, cores: int) -> None:
