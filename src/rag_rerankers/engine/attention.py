@@ -108,7 +108,7 @@ def attend(
         scaling: Factor on the products; None for ``1 / sqrt(dim)``.
         window: A token sees only tokens at a distance below this.
         firsts: ``query`` holds the first token of each sequence only, shape (n, heads, dim).
-        halves: Whether states in float32 may be rounded to bfloat16, where that is faster.
+        halves: Whether states in float32 may be rounded to 16 bits, where that is faster.
 
     Returns:
         Shape as ``query``.

@@ -5,7 +5,7 @@ running sums as in kernels for long ones: a few queries at a time are multiplied
 their scores stay in the nearest cache, and each query's softmax is taken in one go.
 
 What is multiplied is laid out in words, see :class:`rag_rerankers.engine.state_code.KernelKind`.
-Scores, sums of weights, and results before they are written, are always float32.
+Scores, weights' sums, and results before they are written, are always float32.
 """
 
 from __future__ import annotations
@@ -16,28 +16,27 @@ from typing import Any
 
 from llvmlite import ir
 
-from rag_rerankers.engine.state_code import COLUMNS, KernelKind, States, word_of
+from rag_rerankers.engine.level_code import Factors, factors_of
+from rag_rerankers.engine.state_code import COLUMNS, KernelKind, Numbers, States, word_of
 from rag_rerankers.engine.vector_code import FLOAT, INT, LONG, POINTER, VectorCode
 
 __all__ = ["FUNCTION", "scratch_bytes", "write_kernel"]
 
 FUNCTION = "attend"
 
-_ROWS = 6
-"""Queries that are multiplied together; with two vectors of keys the sums fill 12 registers."""
 _LINE = 64
 """Bytes of a cache line; each part of the scratch memory begins with one."""
 _WORD_BYTES = 4
 _FAR_BELOW = -1e30
 """The score of a key that is not there."""
 _DEGREE = {1: 6, 2: 4}
-"""Of the polynomial for a weight of 24 bits, and for one that is then rounded to 8."""
+"""Of the polynomial for a weight of 24 bits, and for one that is then rounded to 14 or 8."""
 
 
 def scratch_bytes(kind: KernelKind, longest: int) -> int:
     """Bytes of scratch memory that sequences of up to ``longest`` tokens need."""
     keys = -(-longest // kind.block) * kind.block
-    words = keys * (kind.words + kind.dim) + _ROWS * (2 * keys + kind.words + 2 * kind.lanes)
+    words = keys * (kind.words + kind.dim) + kind.rows * (2 * keys + kind.words + 2 * kind.lanes)
     return _WORD_BYTES * words + 8 * _LINE
 
 
@@ -59,15 +58,16 @@ def write_kernel(kind: KernelKind) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Scratch:
-    """Addresses of the parts of the scratch memory, and words of a row where there are rows."""
+    """Addresses of the parts of the scratch memory.
+
+    Scores lie block by block of keys, in a block row by row; so do weights.
+    """
 
     keys: Any
     values: Any
     queries: Any
     scores: Any
-    scores_row: Any
     weights: Any
-    weights_row: Any
     greatest: Any
     shares: Any
 
@@ -114,19 +114,21 @@ class _Writer:
                 return whole.part(start, code.times(head, self._kind.dim))
 
             queries, results = own(query, query_stride), own(out, out_stride)
-            self._lay_out_keys(own(key, key_stride), keys, parts)
-            self._lay_out_values(own(value, value_stride), keys, parts)
+            own_keys, values = own(key, key_stride), own(value, value_stride)
+            factors = factors_of(queries, own_keys, values, tokens=length, keys=keys, factor=spread)
+            self._lay_out_keys(own_keys, keys, factors, parts)
+            self._lay_out_values(values, keys, factors, parts)
 
             def some_queries(at: Any) -> None:
                 # Behind the last query, it is computed again; nothing has to be left out.
                 last = code.minus(length, 1)
-                tokens = [code.least(code.plus(at, row), last) for row in range(_ROWS)]
-                self._lay_out_queries(queries, tokens, parts)
+                tokens = [code.least(code.plus(at, row), last) for row in range(self._kind.rows)]
+                self._lay_out_queries(queries, tokens, factors, parts)
                 self._score(keys, parts)
-                self._weigh(keys, spread, parts)
+                self._weigh(keys, factors, parts)
                 self._sum_up(keys, results, tokens, parts)
 
-            code.loop(length, some_queries, step=_ROWS)
+            code.loop(length, some_queries, step=self._kind.rows)
 
         code.loop(stop, one_head, start=first)
         code.to.ret_void()
@@ -138,15 +140,14 @@ class _Writer:
         words = {
             "keys": code.times(keys, kind.words),
             "values": code.times(weights, kind.dim),
-            "queries": _ROWS * kind.words,
-            "scores": code.times(keys, _ROWS),
-            "weights": code.times(weights, _ROWS),
-            "greatest": _ROWS * kind.lanes,
-            "shares": _ROWS * kind.lanes,
+            "queries": kind.rows * kind.words,
+            "scores": code.times(keys, kind.rows),
+            "weights": code.times(weights, kind.rows),
+            "greatest": kind.rows * kind.lanes,
+            "shares": kind.rows * kind.lanes,
         }
         parts = code.parts(scratch, [code.times(size, _WORD_BYTES) for size in words.values()])
-        rows = {"scores_row": keys, "weights_row": weights}
-        return _Scratch(**dict(zip(words, parts, strict=True)), **rows)
+        return _Scratch(**dict(zip(words, parts, strict=True)))
 
     def _blocks(self, keys: Any) -> Any:
         block = self._kind.block
@@ -154,13 +155,13 @@ class _Writer:
 
     # --- laying out; behind the last key, it is laid out again ---
 
-    def _lay_out_keys(self, key: States, keys: Any, parts: _Scratch) -> None:
+    def _lay_out_keys(self, key: States, keys: Any, factors: Factors, parts: _Scratch) -> None:
         code, lanes, words = self._code, self._kind.lanes, self._kind.words
         last = code.minus(keys, 1)
 
         def one_vector(at: Any) -> None:
             tokens = [code.least(code.plus(at, lane), last) for lane in range(lanes)]
-            rows = [key.words(token) for token in tokens]
+            rows = [key.words(token, factors.key) for token in tokens]
             base = code.at(parts.keys, code.times(at, words))
             vectors = [
                 vector for square in zip(*rows, strict=True) for vector in code.transposed(square)
@@ -170,7 +171,7 @@ class _Writer:
 
         code.loop(code.times(self._blocks(keys), self._kind.block), one_vector, step=lanes)
 
-    def _lay_out_values(self, value: States, keys: Any, parts: _Scratch) -> None:
+    def _lay_out_values(self, value: States, keys: Any, factors: Factors, parts: _Scratch) -> None:
         code, lanes, per = self._code, self._kind.lanes, self._kind.per_word
         last = code.minus(keys, 1)
 
@@ -180,8 +181,9 @@ class _Writer:
             tokens = [code.least(code.plus(first, part * lanes), last) for part in range(per)]
             base = code.at(parts.values, code.times(word, self._kind.dim))
             for column in range(0, self._kind.dim, lanes):
-                numbers = (value.read(token, column) for token in tokens)
-                code.store_vector(word_of(code, *numbers), code.at(base, column))
+                numbers = [value.read(token, column) for token in tokens]
+                words = word_of(code, self._kind, numbers, factors.value)
+                code.store_vector(words, code.at(base, column))
 
         code.loop(self._value_words(keys), one_word)
 
@@ -193,10 +195,12 @@ class _Writer:
         full, rest = code.over(keys, 2 * lanes), code.rest(keys, 2 * lanes)
         return code.plus(code.times(full, lanes), code.least(rest, lanes))
 
-    def _lay_out_queries(self, query: States, tokens: Sequence[Any], parts: _Scratch) -> None:
+    def _lay_out_queries(
+        self, query: States, tokens: Sequence[Any], factors: Factors, parts: _Scratch
+    ) -> None:
         code, lanes = self._code, self._kind.lanes
         for i, token in enumerate(tokens):
-            for part, vector in enumerate(query.words(token)):
+            for part, vector in enumerate(query.words(token, factors.query)):
                 where = code.at(parts.queries, i * self._kind.words + part * lanes)
                 code.store(vector, where)
 
@@ -209,7 +213,7 @@ class _Writer:
         right: Callable[[int, Any], Any],
         columns: int,
     ) -> list[list[Any]]:
-        """Products of ``_ROWS`` rows with columns of vectors.
+        """Products of ``kind.rows`` rows with columns of vectors.
 
         Args:
             count: How many words each of them has.
@@ -218,23 +222,30 @@ class _Writer:
             columns: How many vectors.
 
         Returns:
-            For each row, a vector for each column.
+            For each row, a vector of float32 for each column.
         """
-        code = self._code
+        code, levels = self._code, self._kind.multiplied is Numbers.LEVELS
 
         def one_word(at: Any, *sums: Any) -> list[Any]:
             vectors = [code.load_vector(right(c, at), code.words) for c in range(columns)]
-            words = [code.broadcast(code.load(left(row, at), INT)) for row in range(_ROWS)]
+            words = [
+                code.broadcast(code.load(left(row, at), INT)) for row in range(self._kind.rows)
+            ]
             pairs = [(vector, word) for word in words for vector in vectors]
             return [self._added(total, *pair) for total, pair in zip(sums, pairs, strict=True)]
 
-        sums = code.loop(count, one_word, [code.constant(0.0)] * (_ROWS * columns))
-        return [sums[row * columns : (row + 1) * columns] for row in range(_ROWS)]
+        nothing = code.constant(0) if levels else code.constant(0.0)
+        sums = code.loop(count, one_word, [nothing] * (self._kind.rows * columns))
+        if levels:
+            sums = [code.to.sitofp(total, code.floats) for total in sums]
+        return [sums[row * columns : (row + 1) * columns] for row in range(self._kind.rows)]
 
     def _added(self, total: Any, one: Any, other: Any) -> Any:
-        code = self._code
-        if self._kind.multiplied_half:
+        code, kind = self._code, self._kind
+        if kind.multiplied is Numbers.HALVES:
             return code.add_pair_products(total, one, other)
+        if kind.multiplied is Numbers.LEVELS:
+            return code.add_level_products(total, one, other)
         return code.fma(code.as_floats(one), code.as_floats(other), total)
 
     def _score(self, keys: Any, parts: _Scratch) -> None:
@@ -255,52 +266,104 @@ class _Writer:
             )
             results = list(greatest)
             for c in range(COLUMNS):
-                at = code.plus(first, c * kind.lanes)
-                left = code.to.trunc(code.minus(keys, at), INT)
+                left = code.to.trunc(code.minus(keys, code.plus(first, c * kind.lanes)), INT)
                 there = code.to.icmp_signed("<", numbers, code.broadcast(left))
-                for row in range(_ROWS):
+                for row in range(kind.rows):
                     scores = code.to.select(there, products[row][c], code.constant(_FAR_BELOW))
-                    where = code.plus(code.times(parts.scores_row, row), at)
-                    code.store_vector(scores, code.at(parts.scores, where))
+                    code.store_vector(scores, self._score_at(parts, block, row, c))
                     results[row] = code.greater(scores, results[row])
             return results
 
-        seen = code.loop(self._blocks(keys), one_block, [code.constant(_FAR_BELOW)] * _ROWS)
+        seen = code.loop(self._blocks(keys), one_block, [code.constant(_FAR_BELOW)] * kind.rows)
         for row, vector in enumerate(seen):
-            code.store_vector(vector, code.at(parts.greatest, row * kind.lanes))
+            greatest = code.over_lanes(vector, code.greater)
+            code.store_vector(greatest, code.at(parts.greatest, row * kind.lanes))
 
-    def _weigh(self, keys: Any, factor: Any, parts: _Scratch) -> None:
-        """``2 ** (factor (score - greatest))``; and for each query, one over the sum of these."""
-        code, lanes, per = self._code, self._kind.lanes, self._kind.per_word
+    def _score_at(self, parts: _Scratch, block: Any, row: int, column: int) -> Any:
+        kind = self._kind
+        at = self._code.times(block, kind.rows * kind.block)
+        return self._code.at(
+            self._code.at(parts.scores, at), row * kind.block + column * kind.lanes
+        )
 
-        def one_row(row: Any) -> None:
-            own = code.load_vector(code.at(parts.greatest, code.times(row, lanes)), code.floats)
-            greatest = code.over_lanes(own, code.greater)
-            scores = code.at(parts.scores, code.times(row, parts.scores_row))
-            weights = code.at(parts.weights, code.times(row, parts.weights_row))
+    def _weight_at(self, parts: _Scratch, word: Any, row: int) -> Any:
+        """Where a word of a row of weights lies: with those of its block."""
+        code, kind = self._code, self._kind
+        words = kind.block // kind.per_word
+        block, rest = code.over(word, words), code.rest(word, words)
+        at = code.plus(code.times(block, kind.rows * words), rest)
+        return code.at(code.at(parts.weights, at), row * words)
 
-            def one_word(word: Any, *sums: Any) -> list[Any]:
+    def _weigh(self, keys: Any, factors: Factors, parts: _Scratch) -> None:
+        """``2 ** (factor (score - greatest))``; and what makes a query's result of the sum."""
+        code, kind = self._code, self._kind
+        blocks, levels = self._blocks(keys), kind.multiplied is Numbers.LEVELS
+        greatest = [
+            code.load_vector(code.at(parts.greatest, row * kind.lanes), code.floats)
+            for row in range(kind.rows)
+        ]
+
+        def one_block(block: Any, *sums: Any) -> list[Any]:
+            results = []
+            for row, total in enumerate(sums):
                 powers = []
-                for part in range(per):
-                    at = code.plus(code.times(word, lanes * per), part * lanes)
-                    score = code.load_vector(code.at(scores, at), code.floats)
+                for column in range(COLUMNS):
+                    where = self._score_at(parts, block, row, column)
+                    score = code.load_vector(where, code.floats)
                     # The greatest score's weight is exactly 1, however great it is.
-                    exponent = code.to.fmul(code.to.fsub(score, greatest), factor)
-                    powers.append(code.power_of_two(exponent, _DEGREE[per]))
-                where = code.at(weights, code.times(word, lanes))
-                code.store_vector(word_of(code, *powers), where)
-                return [
-                    code.to.fadd(total, power) for total, power in zip(sums, powers, strict=True)
+                    exponent = code.to.fmul(code.to.fsub(score, greatest[row]), factors.score)
+                    powers.append(code.power_of_two(exponent, _DEGREE[kind.per_word]))
+                    if levels:
+                        code.store_vector(powers[-1], where)
+                    total = code.to.fadd(total, powers[-1])
+                if not levels:
+                    self._put_weights(parts, block, row, powers, None)
+                results.append(total)
+            return results
+
+        sums = code.loop(blocks, one_block, [code.constant(0.0)] * kind.rows)
+        totals = [code.over_lanes(total, code.to.fadd) for total in sums]
+        if levels:
+            totals = self._weigh_by_levels(blocks, totals, factors, parts)
+        for row, total in enumerate(totals):
+            share = code.to.fdiv(factors.result, total)
+            code.store_vector(share, code.at(parts.shares, row * kind.lanes))
+
+    def _weigh_by_levels(
+        self, blocks: Any, totals: list[Any], factors: Factors, parts: _Scratch
+    ) -> list[Any]:
+        """Round weights that lie where the scores were; return what they add up to then."""
+        code, kind = self._code, self._kind
+        found = [factors.of_weights(code, total) for total in totals]
+        ones = code.constant(0x10001)
+
+        def one_block(block: Any, *sums: Any) -> list[Any]:
+            results = []
+            for row, total in enumerate(sums):
+                powers = [
+                    code.load_vector(self._score_at(parts, block, row, column), code.floats)
+                    for column in range(COLUMNS)
                 ]
+                for words in self._put_weights(parts, block, row, powers, found[row]):
+                    total = code.add_level_products(total, words, ones)
+                results.append(total)
+            return results
 
-            words = code.times(self._blocks(keys), COLUMNS // per)
-            total, *others = code.loop(words, one_word, [code.constant(0.0)] * per)
-            for more in others:
-                total = code.to.fadd(total, more)
-            share = code.to.fdiv(code.constant(1.0), code.over_lanes(total, code.to.fadd))
-            code.store_vector(share, code.at(parts.shares, code.times(row, lanes)))
+        sums = code.loop(blocks, one_block, [code.constant(0)] * kind.rows)
+        wholes = [code.over_lanes(total, code.to.add) for total in sums]
+        return [code.to.sitofp(total, code.floats) for total in wholes]
 
-        code.loop(_ROWS, one_row)
+    def _put_weights(
+        self, parts: _Scratch, block: Any, row: int, powers: list[Any], factor: Any
+    ) -> list[Any]:
+        """Write words of a row's weights for a block of keys; return them."""
+        code, kind, per = self._code, self._kind, self._kind.per_word
+        vectors = []
+        for first in range(0, COLUMNS, per):
+            vectors.append(word_of(code, kind, powers[first : first + per], factor))
+            at = code.plus(code.times(block, kind.block // per), first * kind.lanes)
+            code.store_vector(vectors[-1], self._weight_at(parts, at, row))
+        return vectors
 
     def _sum_up(self, keys: Any, result: States, tokens: Sequence[Any], parts: _Scratch) -> None:
         """Sums of values by their weights."""
@@ -313,9 +376,7 @@ class _Writer:
 
             products = self._products(
                 self._value_words(keys),
-                lambda row, word: code.at(
-                    parts.weights, code.plus(code.times(parts.weights_row, row), word)
-                ),
+                lambda row, word: self._weight_at(parts, word, row),
                 value,
                 columns,
             )

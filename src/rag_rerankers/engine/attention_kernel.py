@@ -1,9 +1,9 @@
 """Attention on the CPU by machine code of our own, made when a model is loaded.
 
 torch's kernel for CPUs calls a general library for each small product, in float32. Here products,
-softmax and layout are one piece of code, which multiplies in bfloat16 where the model is rounded at
-least as far anyway. It needs llvmlite (the extra ``cpu``) and an x86 CPU with AVX2; without them
-torch's kernel is used, and scores are the same but for rounding.
+softmax and layout are one piece of code, which multiplies numbers of 16 bits where the model is
+rounded at least as far anyway. It needs llvmlite (the extra ``cpu``) and an x86 CPU with AVX2;
+without them torch's kernel is used, and scores are the same but for rounding.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ logger = logging.getLogger(__name__)
 _ARGUMENTS = (*[ctypes.c_void_p] * 7, *[ctypes.c_int64] * 8, ctypes.c_float)
 _ALONE = 5e7
 """Multiplications of a call that is not worth a second thread: about half a millisecond."""
-_TOLERANCE = {False: 1e-5, True: 2e-2}
-"""Largest difference from torch that is rounding: of float32, of bfloat16."""
+_TOLERANCE = {"float32": 1e-5, "int16": 1e-3, "bfloat16": 2e-2}
+"""Largest difference from torch that is rounding."""
 
 
 class AttentionKernel:
@@ -105,7 +105,7 @@ def kernel_for(
         query: As :class:`AttentionKernel` takes it.
         key: As ``query``.
         value: As ``query``.
-        halves: Whether states in float32 may be rounded to bfloat16, if that is faster.
+        halves: Whether states in float32 may be rounded to 16 bits, if that is faster.
     """
     if query.device.type != "cpu" or query.dtype not in (torch.float32, torch.bfloat16):
         return None
@@ -118,28 +118,29 @@ def kernel_for(
     vectors = cpu_vectors()
     if not vectors.lanes or dim % vectors.lanes:
         return None
-    stored = query.dtype == torch.bfloat16
-    multiplied = vectors.halves and (stored or halves) and not dim % (2 * vectors.lanes)
+    stored, multiplied = query.dtype == torch.bfloat16, "float32"
+    if (stored or halves) and not dim % (2 * vectors.lanes):
+        multiplied = "bfloat16" if vectors.halves else "int16"
     asked = (dim, vectors.lanes, stored, multiplied)
     return _kernels.get(asked, lambda: _tried(*asked))
 
 
-_kernels = OncePerKey["tuple[int, int, bool, bool]", "AttentionKernel | None"]()
+_kernels = OncePerKey["tuple[int, int, bool, str]", "AttentionKernel | None"]()
 
 
-def _tried(*asked: int) -> AttentionKernel | None:
+def _tried(dim: int, lanes: int, stored: int, multiplied: str) -> AttentionKernel | None:
     """The kernel of this kind if it can be made, and computes what torch does."""
-    from rag_rerankers.engine.state_code import KernelKind
+    from rag_rerankers.engine.state_code import KernelKind, Numbers
 
-    dim, lanes, stored, multiplied = asked
-    kind = KernelKind(dim, lanes, bool(stored), bool(multiplied))
+    kind = KernelKind(dim, lanes, bool(stored), Numbers(multiplied))
     try:
         difference = _difference_from_torch(kernel := AttentionKernel(kind), kind)
     except Exception as error:
         # Perhaps an LLVM older than the CPU, or a system that forbids to make machine code.
         logger.warning("attention is left to torch: no machine code for %s: %s", kind, error)
         return None
-    if difference <= _TOLERANCE[kind.stored_half or kind.multiplied_half]:  # False for NaN as well
+    rounded = "bfloat16" if kind.stored_half else multiplied
+    if difference <= _TOLERANCE[rounded]:  # False for NaN as well
         return kernel
     logger.warning("attention is left to torch: %s is wrong by %.0e", kind, difference)
     return None

@@ -12,14 +12,12 @@ from typing import Any
 
 from llvmlite import ir
 
-from rag_rerankers.engine.vector_code import BYTE, FLOAT, LONG, POINTER, VectorCode
+from rag_rerankers.engine.vector_code import BYTE, FLOAT, LONG, ONLY_WHOLE, POINTER, VectorCode
 
 __all__ = ["GELU", "NORM", "RESCALE", "ROUND", "add_steps", "write_steps"]
 
 ROUND, RESCALE, GELU, NORM = "round_rows", "rescale_rows", "gelu_rows", "norm_rows"
 
-# Above this number, 1.5 times 2 to the 23rd, float32 has nothing but whole numbers.
-_ONLY_WHOLE = 12582912.0
 _SMALLEST = 1e-20
 """The least scale: of a row of nothing but zeros."""
 _FAR_BELOW = -1e30
@@ -100,7 +98,7 @@ class _RowCode(VectorCode):
     def put_levels(self, vector: Any, zero: int, row: Any, column: Any) -> None:
         """Round numbers of 0 to 255, once ``zero`` is added, to 8 bits."""
         # Adding the large number rounds, and leaves the level in the lowest 8 bits.
-        shifted = self.as_words(self.to.fadd(vector, self.constant(_ONLY_WHOLE + zero)))
+        shifted = self.as_words(self.to.fadd(vector, self.constant(ONLY_WHOLE + zero)))
         levels = self.to.trunc(shifted, ir.VectorType(BYTE, self.lanes))
         self.store(levels, self.at(row, column, BYTE), align=1)
 

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from llvmlite import ir
 
-from rag_rerankers.engine.vector_code import FLOAT, SHORT, VectorCode
+from rag_rerankers.engine.vector_code import FLOAT, ONLY_WHOLE, SHORT, VectorCode
 
-__all__ = ["COLUMNS", "KernelKind", "States", "word_of"]
+__all__ = ["COLUMNS", "KernelKind", "Numbers", "States", "word_of"]
 
 COLUMNS = 2
 """Vectors of keys that are multiplied together."""
+
+
+_ROWS = {8: 6, 16: 8}
+"""Queries that are multiplied together, by lanes: as many as registers hold sums for."""
+
+
+class Numbers(enum.Enum):
+    """What is multiplied."""
+
+    FLOATS = "float32"
+    HALVES = "bfloat16"
+    LEVELS = "int16"
+    """Whole numbers, see :mod:`rag_rerankers.engine.level_code`."""
 
 
 @dataclass(frozen=True, slots=True)
 class KernelKind:
     """What a kernel is made for.
 
-    Everything that is multiplied is laid out in *words* of 32 bits: one float32, or two bfloat16,
-    whose products the CPU adds up in float32 by one instruction.
+    Everything that is multiplied is laid out in *words* of 32 bits: one float32, or two numbers of
+    16 bits, whose products the CPU adds up in 32 bits by one instruction.
 
     ========  =========================================================================
     keys      transposed: a vector holds one word of as many keys as it has lanes
@@ -34,23 +48,28 @@ class KernelKind:
         dim: Numbers of a head: a multiple of ``lanes``, and of twice as many for words of two.
         lanes: Numbers of 32 bits in one of the CPU's vectors.
         stored_half: Whether states lie in memory as bfloat16; else as float32.
-        multiplied_half: Whether they are rounded to bfloat16 to be multiplied.
+        multiplied: As what they are multiplied.
     """
 
     dim: int
     lanes: int
     stored_half: bool
-    multiplied_half: bool
+    multiplied: Numbers
 
     @property
     def per_word(self) -> int:
         """Numbers in a word."""
-        return 2 if self.multiplied_half else 1
+        return 1 if self.multiplied is Numbers.FLOATS else 2
 
     @property
     def words(self) -> int:
         """Words of a head."""
         return self.dim // self.per_word
+
+    @property
+    def rows(self) -> int:
+        """Queries that are multiplied together."""
+        return _ROWS[self.lanes]
 
     @property
     def block(self) -> int:
@@ -96,13 +115,17 @@ class States:
         upper = code.to.lshr(_rounded(code, numbers), code.constant(16))
         code.store(code.to.trunc(upper, ir.VectorType(SHORT, code.lanes)), where, align=2)
 
-    def words(self, token: Any) -> Sequence[Any]:
-        """A token's row as vectors of words."""
-        lanes, per = self.kind.lanes, self.kind.per_word
+    def words(self, token: Any, factor: Any) -> Sequence[Any]:
+        """A token's row as vectors of words; ``factor`` as for :func:`word_of`."""
+        vectors, per = self.vectors(token), self.kind.per_word
         return [
-            word_of(self.code, *(self.read(token, first + part * lanes) for part in range(per)))
-            for first in range(0, self.kind.dim, lanes * per)
+            word_of(self.code, self.kind, vectors[first : first + per], factor)
+            for first in range(0, len(vectors), per)
         ]
+
+    def vectors(self, token: Any) -> list[Any]:
+        """A token's row as vectors of float32."""
+        return [self.read(token, first) for first in range(0, self.kind.dim, self.kind.lanes)]
 
     def _in_row(self, token: Any, number: int) -> Any:
         return self._at(self._at(self.base, self.code.times(token, self.stride)), number)
@@ -111,13 +134,28 @@ class States:
         return self.code.at(base, index, SHORT if self.kind.stored_half else FLOAT)
 
 
-def word_of(code: VectorCode, *numbers: Any) -> Any:
-    """A vector of words from one vector of float32, or from two that are rounded to bfloat16."""
-    if len(numbers) == 1:
-        return code.as_words(numbers[0])
-    low, high = (_rounded(code, vector) for vector in numbers)
-    upper = code.to.and_(high, code.constant(-0x10000))
-    return code.to.or_(code.to.lshr(low, code.constant(16)), upper)
+def word_of(code: VectorCode, kind: KernelKind, vectors: Sequence[Any], factor: Any) -> Any:
+    """A vector of words from as many vectors of float32 as there are numbers in a word.
+
+    Args:
+        code: Where instructions go.
+        kind: Whose words.
+        vectors: The numbers.
+        factor: What makes whole numbers of them, where there are to be some.
+    """
+    if kind.multiplied is Numbers.FLOATS:
+        return code.as_words(*vectors)
+    if kind.multiplied is Numbers.HALVES:
+        low, high = (_rounded(code, vector) for vector in vectors)
+        low, high = (
+            code.to.lshr(low, code.constant(16)),
+            code.to.and_(high, code.constant(-0x10000)),
+        )
+    else:
+        whole = code.constant(ONLY_WHOLE)
+        low, high = (code.as_words(code.fma(vector, factor, whole)) for vector in vectors)
+        low, high = code.to.and_(low, code.constant(0xFFFF)), code.to.shl(high, code.constant(16))
+    return code.to.or_(low, high)
 
 
 def _rounded(code: VectorCode, numbers: Any) -> Any:

@@ -9,15 +9,24 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-__all__ = ["BYTE", "FLOAT", "INT", "LONG", "POINTER", "SHORT", "VectorCode"]
+__all__ = ["BYTE", "FLOAT", "INT", "LONG", "ONLY_WHOLE", "POINTER", "SHORT", "VectorCode"]
 
 LONG, INT, SHORT, BYTE = ir.IntType(64), ir.IntType(32), ir.IntType(16), ir.IntType(8)
 FLOAT = ir.FloatType()
 POINTER = ir.PointerType()
 
+ONLY_WHOLE = 12582912.0
+"""1.5 times 2 to the 23rd. A float32 as large is a whole number, and its lowest bits hold what a
+small number that was added to it has been rounded to."""
+
 _WORD_BYTES = 4
 _LINE = 64
 """Bytes of a cache line."""
+
+
+# What multiplies and adds up pairs in vectors of so many bits.
+_PAIRS_OF_BYTES = {256: "avx2.pmadd.ub.sw", 512: "avx512.pmaddubs.w.512"}
+_PAIRS_OF_SHORTS = {256: "avx2.pmadd.wd", 512: "avx512.pmaddw.d.512"}
 
 
 class _BFloat(ir.Type):  # type: ignore[misc]
@@ -173,6 +182,17 @@ class VectorCode:
         name = f"llvm.x86.avx512bf16.dpbf16ps.{32 * self.lanes}"
         return self._called(name, total, *halves)
 
+    def add_level_products(self, total: Any, one: Any, other: Any) -> Any:
+        """Add to each lane the products of the two whole numbers of 16 bits that its words hold.
+
+        Where the CPU has VNNI, LLVM makes one instruction of this.
+        """
+        bits = 32 * self.lanes
+        shorts = ir.VectorType(SHORT, bits // SHORT.width)
+        pairs = (self.to.bitcast(words, shorts) for words in (one, other))
+        name = f"llvm.x86.{_PAIRS_OF_SHORTS[bits]}"
+        return self.to.add(total, self._called(name, *pairs, result=self.words))
+
     def add_byte_products(self, total: Any, unsigned: Any, signed: Any, *, at_once: bool) -> Any:
         """Add to each lane the products of the four bytes that its words hold.
 
@@ -185,11 +205,7 @@ class VectorCode:
         bits = 32 * self.lanes
         if at_once:
             return self._called(f"llvm.x86.avx512.vpdpbusd.{bits}", total, unsigned, signed)
-        names = {
-            256: ("avx2.pmadd.ub.sw", "avx2.pmadd.wd"),
-            512: ("avx512.pmaddubs.w.512", "avx512.pmaddw.d.512"),
-        }
-        of_bytes, of_shorts = names[bits]
+        of_bytes, of_shorts = _PAIRS_OF_BYTES[bits], _PAIRS_OF_SHORTS[bits]
         bytes_, shorts = (ir.VectorType(kind, bits // kind.width) for kind in (BYTE, SHORT))
         given = (self.to.bitcast(words, bytes_) for words in (unsigned, signed))
         pairs = self._called(f"llvm.x86.{of_bytes}", *given, result=shorts)
@@ -244,13 +260,13 @@ class VectorCode:
         of that degree is taken, which is ``2**f`` in Chebyshev's points.
         """
         exponent = self.greater(exponent, self.constant(-100.0))
-        whole = self._called(f"llvm.rint.v{self.lanes}f32", exponent)
-        part = self.to.fsub(exponent, whole)
+        rounded = self.to.fadd(exponent, self.constant(ONLY_WHOLE))
+        part = self.to.fsub(exponent, self.to.fsub(rounded, self.constant(ONLY_WHOLE)))
         first, *others = reversed(_series_of_powers(degree))
         series = self.constant(first)
         for factor in others:
             series = self.fma(series, part, self.constant(factor))
-        shift = self.to.shl(self.to.fptosi(whole, self.words), self.constant(23))
+        shift = self.to.shl(self.as_words(rounded), self.constant(23))
         return self.as_floats(self.to.add(self.as_words(series), shift))
 
     def _shuffled(self, one: Any, other: Any, order: Sequence[int]) -> Any:
