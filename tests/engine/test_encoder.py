@@ -198,6 +198,26 @@ def attention_weights(model):
         yield [attention.query.weight, attention.key.weight, attention.value.weight]
 
 
+@pytest.mark.parametrize(
+    ("dtype", "int8", "expected"),
+    [(torch.float32, False, False), (torch.bfloat16, False, True), (torch.float32, True, True)],
+)
+def test_attention_may_round_where_weights_are_rounded(dtype, int8, expected, monkeypatch):
+    asked = []
+    attend = encoder_module.attend
+
+    def seen(*states, **options):
+        asked.append(options["halves"])
+        return attend(*states, **options)
+
+    monkeypatch.setattr(encoder_module, "attend", seen)
+    encoder = FusedEncoder(built("bert").to(dtype), int8=int8)
+    ids, positions = torch.full((1, 4), 7), torch.arange(4)[None]
+    with torch.inference_mode():
+        encoder(PackedLayout.of([4], [4], CPU), ids, position_ids=positions)
+    assert asked == [expected] * 3
+
+
 @pytest.mark.parametrize("int8", [False, True], ids=["float", "int8"])
 @pytest.mark.parametrize("firsts", [False, True])
 @pytest.mark.parametrize("inner", [36, 48])
@@ -307,7 +327,7 @@ def test_packing_frees_the_layers_and_gives_the_same(packed_kind):
     float_blocks(32, 64, torch.bfloat16) is None,
     reason="needs the extra 'cpu' and an x86 CPU that does not multiply bfloat16 faster",
 )
-def test_weights_in_bfloat16_and_all_else_in_float32():
+def test_weights_in_bfloat16_are_multiplied_with_float32():
     model = built("bert", intermediate_size=64).bfloat16()
     encoder = FusedEncoder(model)
     plain = packed_states(encoder)
