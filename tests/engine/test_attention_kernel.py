@@ -160,7 +160,11 @@ def test_nothing_is_written_beside_the_output_or_the_scratch_memory(kind, monkey
         guards.append((whole[:128], whole[128 + count :]))
         return whole[128 : 128 + count].view(shape)
 
+    def guarded_like(states):
+        return guarded(states.shape, dtype=states.dtype)
+
     monkeypatch.setattr(torch, "empty", guarded)
+    monkeypatch.setattr(torch, "empty_like", guarded_like)
     lengths = (37, 5)
     states = states_of(kind, 42)
     got = run(kernel, states, lengths, lengths, 0.3)
@@ -168,6 +172,21 @@ def test_nothing_is_written_beside_the_output_or_the_scratch_memory(kind, monkey
     assert len(guards) == 2
     for guard in (half for pair in guards for half in pair):
         assert (guard.view(torch.uint8) == 0xA5).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_heads_may_lie_apart(kind):
+    """All that is read for a head lies together then, and so do its results."""
+    states, lengths = states_of(kind, 47), (30, 17)
+    expected = run(kernel_of(kind), states, lengths, lengths, 0.3)
+    apart = states.transpose(0, 2).contiguous().transpose(0, 2)
+    np.testing.assert_array_equal(run(kernel_of(kind), apart, lengths, lengths, 0.3), expected)
+    query, value = (states[:, i].transpose(0, 1).contiguous().transpose(0, 1) for i in (0, 2))
+    starts = torch.tensor([0, *lengths]).cumsum(0, dtype=torch.int32)
+    options = {"starts": starts, "lengths": lengths, "attended": lengths, "scaling": 0.3}
+    got = kernel_of(kind)(query, states[:, 1], value, **options)
+    np.testing.assert_array_equal(got.double().numpy(), expected)
+    assert got.stride() == query.stride() == (kind.dim, 47 * kind.dim, 1)
 
 
 def test_the_scratch_memory_of_a_long_sequence_is_a_few_times_its_keys():
@@ -186,6 +205,7 @@ def three(dtype=torch.float32, heads: int = 2, dim: int = 32) -> list[torch.Tens
 def test_states_of_a_cpu_have_one():
     for dtype in (torch.float32, torch.bfloat16):
         assert kernel_for(*three(dtype), halves=False) is not None
+    assert kernel_for(*(part.transpose(0, 1) for part in three()), halves=False) is not None
     whole = torch.ones(5, 3, 2, 32)
     assert kernel_for(*whole.unbind(1), halves=False) is not None
 
@@ -210,7 +230,7 @@ def test_one_kind_is_compiled_once_for_all_threads(monkeypatch):
         (three(torch.float16), "float16"),
         (three(dim=20), "no whole vectors"),
         ([three()[0], *three(heads=1)[1:]], "grouped heads"),
-        ([part.transpose(0, 1).contiguous().transpose(0, 1) for part in three()], "far heads"),
+        ([part.transpose(0, 2).contiguous().transpose(0, 2) for part in three()], "far numbers"),
         ([part.to("meta") for part in three()], "not on the CPU"),
         ([three()[0].requires_grad_(), *three()[1:]], "gradients"),
     ],

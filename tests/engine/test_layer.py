@@ -11,8 +11,9 @@ from rag_rerankers.engine.int8_steps import Norm, int8_steps
 from rag_rerankers.engine.layer import FloatBlockWork, Int8BlockWork, Int8Work, Layer, TorchWork
 from rag_rerankers.engine.layer import blocks as blocks_of
 from rag_rerankers.engine.linear import GELU_LOWEST, FloatLinear, Int8Linear
+from rag_rerankers.engine.machine_code import cpu_vectors
 
-WIDTH, WIDE = 32, 64
+WIDTH, WIDE, DIM = 32, 64, 16
 
 
 @pytest.mark.parametrize(
@@ -83,6 +84,10 @@ def off(got: torch.Tensor, expected: torch.Tensor) -> float:
     return float((got - expected).norm() / expected.norm())
 
 
+def by_heads(states: torch.Tensor) -> torch.Tensor:
+    return states.unflatten(1, (WIDTH // DIM, DIM))
+
+
 @pytest.fixture(params=[768, 8], ids=["one block", "blocks"])
 def rows(request, monkeypatch) -> int:
     monkeypatch.setattr(module, "_ROWS", request.param)
@@ -99,8 +104,8 @@ def test_a_layer_by_torch(kind, tolerance):
     layer, work = layer_of(kind), TorchWork()
     begun = work.begin(states)
     product, end = by_hand(states, context)
-    assert off(work.multiply(layer.rest, begun), product) < tolerance
-    finished = work.finish(layer, context.clone(), begun)
+    assert off(work.multiply(layer.rest, begun, DIM).flatten(1), product) < tolerance
+    finished = work.finish(layer, by_heads(context.clone()), begun)
     assert off(finished.numbers, end) < tolerance
     assert finished.rounded is None
     assert torch.equal(states, random(21, WIDTH, seed=20))
@@ -123,8 +128,8 @@ def test_a_float_layer_by_code_of_our_own(dtype):
     work, layer = FloatBlockWork(blocks), layer_of(kind, dtype)
     begun = work.begin(states)
     product, end = by_hand(states, context, layer_of(plain, dtype))
-    assert off(work.multiply(layer.rest, begun), product) < 1e-6
-    finished = work.finish(layer, context, begun)
+    assert off(work.multiply(layer.rest, begun, DIM).flatten(1), product) < 1e-6
+    finished = work.finish(layer, by_heads(context), begun)
     assert off(finished.numbers, end) < 1e-6
     assert finished.rounded is None
     assert torch.equal(states, random(21, WIDTH, seed=20))
@@ -153,14 +158,20 @@ def test_a_layer_by_code_of_our_own(int8):
     (work, layer), torch_layer, torch_work = int8, layer_of(Int8Linear), TorchWork()
     begun = work.begin(states)
     product, end = by_hand(states, context)
-    multiplied = work.multiply(layer.rest, begun)
-    assert off(multiplied, product) < 2e-2
+    multiplied = work.multiply(layer.rest, begun, DIM)
+    assert multiplied.shape == (21, 3 * WIDTH // DIM, DIM)
+    assert off(multiplied.flatten(1), product) < 2e-2
     torch.testing.assert_close(
-        multiplied, torch_work.multiply(torch_layer.rest, torch_work.begin(states))
+        multiplied, torch_work.multiply(torch_layer.rest, torch_work.begin(states), DIM)
     )
-    finished = work.finish(layer, context, begun)
+    finished = work.finish(layer, by_heads(context), begun)
+    # It is the same where a head's numbers of all tokens lie together.
+    apart = by_heads(context).transpose(0, 1).contiguous().transpose(0, 1)
+    assert torch.equal(work.finish(layer, apart, begun).numbers, finished.numbers)
     assert off(finished.numbers, end) < 2e-2
-    by_torch = torch_work.finish(torch_layer, context.clone(), torch_work.begin(states)).numbers
+    by_torch = torch_work.finish(
+        torch_layer, by_heads(context.clone()), torch_work.begin(states)
+    ).numbers
     # Now and then a number lies between two levels, and rounding decides.
     assert off(finished.numbers, by_torch) < 2e-3
     # What goes to the next layer is what it would begin with.
@@ -168,6 +179,17 @@ def test_a_layer_by_code_of_our_own(int8):
     assert torch.equal(again.rounded.levels, finished.rounded.levels)
     assert torch.equal(again.rounded.scale, finished.rounded.scale)
     assert torch.equal(states, random(21, WIDTH, seed=20))
+
+
+@pytest.mark.parametrize("dim", [4, 8, 16, 32])
+def test_heads_lie_apart_where_they_are_whole_vectors(int8, dim):
+    (work, layer), states = int8, random(21, WIDTH, seed=20)
+    begun = work.begin(states)
+    found = work.multiply(layer.rest, begun, dim)
+    expected = work.multiply(layer.rest, begun, 3 * WIDTH).flatten(1)
+    assert torch.equal(found.flatten(1), expected)
+    apart = type(work) is Int8BlockWork and dim % cpu_vectors().lanes == 0
+    assert found.stride() == ((dim, 21 * dim, 1) if apart else (3 * WIDTH, dim, 1))
 
 
 def test_states_that_do_not_lie_together(int8):
@@ -181,5 +203,5 @@ def test_states_that_do_not_lie_together(int8):
 def test_no_tokens(int8):
     (work, layer), nothing = int8, torch.empty(0, WIDTH)
     begun = work.begin(nothing)
-    assert work.multiply(layer.rest, begun).shape == (0, 3 * WIDTH)
-    assert work.finish(layer, nothing, begun).numbers.shape == (0, WIDTH)
+    assert work.multiply(layer.rest, begun, DIM).shape == (0, 3 * WIDTH // DIM, DIM)
+    assert work.finish(layer, by_heads(nothing), begun).numbers.shape == (0, WIDTH)

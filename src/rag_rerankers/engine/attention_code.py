@@ -45,12 +45,12 @@ def write_kernel(kind: KernelKind) -> str:
 
     Its arguments: addresses of query, key, value, output, of where sequences start, of how many
     tokens of each are attended, and of the scratch memory; the first head to compute and the one to
-    stop before, counted through all sequences; heads of a sequence; how many numbers apart tokens
-    are in query, key, value and output; the longest sequence; the factor on products, for powers
-    of two.
+    stop before, counted through all sequences; heads of a sequence; how many numbers tokens are
+    apart in query, key, value and output, and how many heads are; the longest sequence; the factor
+    on products, for powers of two.
     """
     module = ir.Module()
-    arguments = [*[POINTER] * 7, *[LONG] * 8, FLOAT]
+    arguments = [*[POINTER] * 7, *[LONG] * 12, FLOAT]
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), FUNCTION)
     _Writer(kind, VectorCode(function, kind.lanes)).write(*function.args)
     return str(module)
@@ -95,6 +95,10 @@ class _Writer:
         key_stride: Any,
         value_stride: Any,
         out_stride: Any,
+        query_apart: Any,
+        key_apart: Any,
+        value_apart: Any,
+        out_apart: Any,
         longest: Any,
         factor: Any,
     ) -> None:
@@ -109,12 +113,14 @@ class _Writer:
             length = code.minus(code.load_long(starts, code.plus(sequence, 1)), start)
             keys = code.load_long(attended, sequence)
 
-            def own(base: Any, stride: Any) -> States:
+            def own(base: Any, stride: Any, apart: Any) -> States:
                 whole = States(self._kind, code, base, stride)
-                return whole.part(start, code.times(head, self._kind.dim))
+                return whole.part(start, code.times(head, apart))
 
-            queries, results = own(query, query_stride), own(out, out_stride)
-            own_keys, values = own(key, key_stride), own(value, value_stride)
+            queries = own(query, query_stride, query_apart)
+            own_keys = own(key, key_stride, key_apart)
+            values = own(value, value_stride, value_apart)
+            results = own(out, out_stride, out_apart)
             factors = factors_of(queries, own_keys, values, tokens=length, keys=keys, factor=spread)
             self._lay_out_keys(own_keys, keys, factors, parts)
             self._lay_out_values(values, keys, factors, parts)

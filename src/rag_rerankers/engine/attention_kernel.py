@@ -27,7 +27,7 @@ __all__ = ["AttentionKernel", "kernel_for"]
 
 logger = logging.getLogger(__name__)
 
-_ARGUMENTS = (*[ctypes.c_void_p] * 7, *[ctypes.c_int64] * 8, ctypes.c_float)
+_ARGUMENTS = (*[ctypes.c_void_p] * 7, *[ctypes.c_int64] * 12, ctypes.c_float)
 _ALONE = 5e7
 """Multiplications of a call that is not worth a second thread: about half a millisecond."""
 _TOLERANCE = {"float32": 1e-5, "int16": 1e-3, "bfloat16": 2e-2}
@@ -65,7 +65,7 @@ class AttentionKernel:
         """Compute it.
 
         Args:
-            query: Shape (tokens, heads, dim); the numbers of a token lie side by side.
+            query: Shape (tokens, heads, dim); the numbers of a head lie side by side.
             key: As ``query``.
             value: As ``query``.
             starts: Shape (n + 1,), int32: where each sequence starts.
@@ -74,14 +74,14 @@ class AttentionKernel:
             scaling: Factor on the products, above 0.
 
         Returns:
-            Shape (tokens, heads, dim), in the states' dtype.
+            Shape (tokens, heads, dim), in the states' dtype; heads lie apart as those of queries.
         """
         heads, longest = query.shape[1], max(lengths)
-        out = torch.empty(query.shape, dtype=query.dtype)
+        out = torch.empty_like(query)
         seen = torch.tensor(attended, dtype=torch.int32)
         states = (query, key, value, out)
         addresses = [tensor.data_ptr() for tensor in (*states, starts, seen)]
-        strides = [tensor.stride(0) for tensor in states]
+        strides = [tensor.stride(axis) for axis in (0, 1) for tensor in states]
 
         def some_heads(first: int, stop: int) -> None:
             scratch = torch.empty(self._scratch_bytes(self._kind, longest), dtype=torch.uint8)
@@ -113,7 +113,7 @@ def kernel_for(
         return None
     dim = query.shape[2]
     for part in (query, key, value):
-        if part.shape[1:] != query.shape[1:] or part.stride()[1:] != (dim, 1):
+        if part.shape[1:] != query.shape[1:] or part.stride(2) != 1:
             return None
     vectors = cpu_vectors()
     if not vectors.lanes or dim % vectors.lanes:

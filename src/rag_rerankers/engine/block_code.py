@@ -6,6 +6,7 @@ states of a whole batch would go through memory instead, as 32-bit numbers.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from llvmlite import ir
@@ -14,7 +15,15 @@ from rag_rerankers.engine.int8_code import GELU, NORM, RESCALE, ROUND, add_steps
 from rag_rerankers.engine.product_code import ProductKind, add_product
 from rag_rerankers.engine.vector_code import BYTE, FLOAT, LONG, POINTER, VectorCode
 
-__all__ = ["ADDRESSES", "FINISH", "finish_bytes", "multiply", "multiply_bytes", "write_blocks"]
+__all__ = [
+    "ADDRESSES",
+    "FINISH",
+    "finish_bytes",
+    "multiply",
+    "multiply_bytes",
+    "piece_of",
+    "write_blocks",
+]
 
 FINISH = "finish_layer"
 ADDRESSES = (
@@ -44,9 +53,19 @@ def multiply_bytes(outs: int) -> int:
     return 4 * _ROWS * outs + _LINE
 
 
+def piece_of(hidden: int, inner: int) -> int:
+    """How many wide states are made together: as many as there are others, or all of them.
+
+    Those of a block are read right after they were written, before weights drive them out of the
+    second cache. Each piece of a token has a scale of its own.
+    """
+    return inner if inner % hidden else hidden
+
+
 def finish_bytes(hidden: int, inner: int) -> int:
     """Bytes of scratch memory that ``FINISH`` needs."""
-    return _ROWS * (5 * inner + hidden + 8) + 4 * inner + 7 * _LINE
+    piece = piece_of(hidden, inner)
+    return _ROWS * (5 * piece + 5 * hidden + 12) + 4 * piece + 9 * _LINE
 
 
 def write_blocks(hidden: ProductKind, inner: ProductKind) -> str:
@@ -56,11 +75,11 @@ def write_blocks(hidden: ProductKind, inner: ProductKind) -> str:
 
     ``multiply(kind)``, for both: addresses of levels, shape (tokens, width), and their scales; of
     weights and what belongs to them, see :func:`rag_rerankers.engine.product_code.add_product`, and
-    bias; of states, shape (tokens, outputs), and scratch memory; the first row and the one to stop
-    before; how many outputs.
+    bias; of states and scratch memory; the first row and the one to stop before; how many outputs;
+    where states lie, as for ``RESCALE``, in pieces that divide ``kind.width``.
 
-    ``FINISH``: the address of all :data:`ADDRESSES`; the first row and the one to stop before; the
-    lowest number that GELU gives; each norm's epsilon.
+    ``FINISH``: the address of all :data:`ADDRESSES`; the first row and the one to stop before;
+    where the context lies, as for ``ROUND``; the lowest number of GELU; each norm's epsilon.
 
     Levels are read up to a multiple of the product's rows, behind the last one.
     """
@@ -70,7 +89,7 @@ def write_blocks(hidden: ProductKind, inner: ProductKind) -> str:
     for kind in dict.fromkeys((hidden, inner)):
         products[kind.width] = add_product(module, kind)
         _add_multiply(module, kind, products[kind.width], steps[RESCALE])
-    _add_finish(module, hidden, inner, products, steps)
+    _add_finish(module, hidden, inner, products[hidden.width], steps)
     return str(module)
 
 
@@ -86,24 +105,32 @@ def _over_blocks(code: VectorCode, first: Any, stop: Any, body: Any) -> None:
 def _add_multiply(
     module: ir.Module, kind: ProductKind, product: ir.Function, rescale: ir.Function
 ) -> None:
-    kinds = [*[POINTER] * 8, *[LONG] * 3]
+    kinds = [*[POINTER] * 8, *[LONG] * 6]
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), multiply(kind))
-    levels, scales, weights, weight_scales, numbers, bias, states, scratch, first, stop, outs = (
-        function.args
-    )
+    levels, scales, weights, weight_scales, numbers, bias, states, scratch, *rest = function.args
+    first, stop, outs, stride, piece, apart = rest
     code = VectorCode(function, kind.lanes)
     (products,) = code.parts(scratch, [0])
 
     def one_block(row: Any, rows: Any) -> None:
         own = code.at(levels, code.times(row, kind.width), BYTE)
-        code.to.call(product, [own, weights, weight_scales, numbers, products, rows, outs])
-        code.to.call(
-            rescale,
-            [
-                *(products, code.at(scales, row, FLOAT), bias),
-                *(code.at(states, code.times(row, outs), FLOAT), code.long(0), rows, outs),
-            ],
-        )
+
+        def some_outputs(output: Any) -> None:
+            # As many at a time as stay in the second cache until they are rescaled.
+            count = code.least(kind.width, code.minus(outs, output))
+            after = code.rest(code.plus(output, count), outs)
+            here, following = (
+                code.at(weights, code.times(number, kind.width), BYTE) for number in (output, after)
+            )
+            known = (code.at(each, output, FLOAT) for each in (weight_scales, numbers))
+            code.to.call(product, [own, here, following, *known, products, rows, count])
+            into = code.at(states, code.times(row, stride), FLOAT)
+            into = code.at(into, code.times(code.over(output, piece), apart), FLOAT)
+            given = (products, code.at(scales, row, FLOAT), code.at(bias, output, FLOAT))
+            place = (stride, piece, apart)
+            code.to.call(rescale, [*given, into, code.long(0), rows, count, *place])
+
+        code.loop(outs, some_outputs, step=kind.width)
 
     _over_blocks(code, first, stop, one_block)
     code.to.ret_void()
@@ -113,67 +140,78 @@ def _add_finish(
     module: ir.Module,
     hidden: ProductKind,
     inner: ProductKind,
-    products: dict[int, ir.Function],
+    product: ir.Function,
     steps: dict[str, ir.Function],
 ) -> None:
-    kinds = [POINTER, LONG, LONG, FLOAT, FLOAT, FLOAT]
+    narrow = replace(inner, width=piece_of(hidden.width, inner.width))
+    adding = add_product(module, narrow, whole=inner.width)
+    kinds = [POINTER, *[LONG] * 5, *[FLOAT] * 3]
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), FINISH)
-    table, first, stop, lowest, attention_epsilon, epsilon = function.args
+    table, first, stop, stride, piece, apart, lowest, attention_epsilon, epsilon = function.args
     code = VectorCode(function, hidden.lanes)
     at = {
         name: code.load(code.at(table, number, POINTER), POINTER, align=8)
         for number, name in enumerate(ADDRESSES)
     }
-    wide_row, wide, narrow = 4 * inner.width, _ROWS * inner.width, _ROWS * hidden.width
-    product, row_memory, wide_levels, levels, wide_scales, scales = code.parts(
-        at["scratch"], [4 * wide, wide_row, wide, narrow, 4 * _ROWS, 4 * _ROWS]
+    many, few, row_bytes = _ROWS * narrow.width, _ROWS * hidden.width, 4 * narrow.width
+    products, sums, row_memory, wide_levels, levels, wide_scales, scales, ones = code.parts(
+        at["scratch"], [4 * max(many, few), 4 * few, row_bytes, many, few, *[4 * _ROWS] * 3]
     )
-    width, wide_width = code.long(hidden.width), code.long(inner.width)
-
-    def multiplied(part: str, given: Any, by: ProductKind, rows: Any, outs: Any) -> None:
-        own = (at[f"{part} {what}"] for what in ("weights", "scales", "numbers"))
-        code.to.call(products[by.width], [given, *own, product, rows, outs])
+    for row in range(_ROWS):
+        code.store(ir.Constant(FLOAT, 1.0), code.at(ones, row, FLOAT))
+    width, wide = code.long(hidden.width), code.long(narrow.width)
 
     def one_block(row: Any, rows: Any) -> None:
+        all_rows = (code.long(0), rows)
+
         def block(name: str, kind: ir.Type = FLOAT) -> Any:
             return code.at(at[name], code.times(row, width), kind)
 
-        def norm(part: str, product_scales: Any, bias: str, residual: Any, into: Any) -> list[Any]:
-            weights = (at[bias], residual, at[f"{part} weights"], at[f"{part} bias"])
-            return [
-                product,
-                product_scales,
-                *weights,
-                block("out"),
-                *into,
-                code.long(0),
-                rows,
-                width,
-            ]
+        def weights_of(part: str, number: int = 0) -> Any:
+            """From an output on, or for narrow states from a wide one on."""
+            numbers = hidden.columns if part == "narrow" else hidden.width
+            return code.at(at[f"{part} weights"], number * numbers, BYTE)
 
-        code.to.call(steps[ROUND], [block("context"), levels, scales, code.long(0), rows, width])
-        multiplied("attended", levels, hidden, rows, width)
-        code.to.call(
-            steps[NORM],
-            [
-                *norm("attention norm", scales, "attended bias", block("states"), (levels, scales)),
-                attention_epsilon,
-            ],
-        )
-        multiplied("widen", levels, hidden, rows, wide_width)
-        code.to.call(
-            steps[GELU],
-            [
-                *(product, scales, at["widen bias"], row_memory, wide_levels, wide_scales),
-                *(code.long(0), rows, wide_width, lowest),
-            ],
-        )
-        multiplied("narrow", wide_levels, inner, rows, width)
+        def multiply(part: str, following: Any, into: Any, outs: Any, *, output: int = 0) -> None:
+            """Levels with the weights of some outputs, from this one on."""
+            own = (code.at(at[f"{part} {what}"], output, FLOAT) for what in ("scales", "numbers"))
+            weights = (weights_of(part, output), following)
+            code.to.call(product, [levels, *weights, *own, into, rows, outs])
+
+        def add_piece(number: int) -> None:
+            after = number + narrow.width
+            following = weights_of(
+                "attended" if after == inner.width else "widen", after % inner.width
+            )
+            weights = weights_of("narrow", number)
+            multiply("widen", weights, products, wide, output=number)
+            bias = code.at(at["widen bias"], number, FLOAT)
+            results = (row_memory, wide_levels, wide_scales)
+            code.to.call(steps[GELU], [products, scales, bias, *results, *all_rows, wide, lowest])
+            own = (at["narrow scales"], at["narrow numbers"])
+            known = (wide_levels, weights, following, *own)
+            code.to.call(adding, [*known, sums, wide_scales, rows, width])
+
+        def norm(
+            part: str, given: tuple[Any, Any, Any], residual: Any, into: tuple[Any, Any], eps: Any
+        ) -> None:
+            weights = (at[f"{part} weights"], at[f"{part} bias"])
+            where = (block("out"), *into, *all_rows, width)
+            code.to.call(steps[NORM], [*given, residual, *weights, *where, eps])
+
+        own = code.at(at["context"], code.times(row, stride), FLOAT)
+        place = (stride, piece, apart)
+        code.to.call(steps[ROUND], [own, levels, scales, *all_rows, width, *place])
+        multiply("attended", weights_of("widen"), products, width)
+        given, into = (products, scales, at["attended bias"]), (levels, scales)
+        norm("attention norm", given, block("states"), into, attention_epsilon)
+        nothing = code.constant(0.0)
+        code.loop(few, lambda i: code.store(nothing, code.at(sums, i, FLOAT)), step=code.lanes)
+        for number in range(0, inner.width, narrow.width):
+            add_piece(number)
+        given = (sums, ones, at["narrow bias"])
         into = (block("levels", BYTE), code.at(at["scales"], row, FLOAT))
-        code.to.call(
-            steps[NORM],
-            [*norm("norm", wide_scales, "narrow bias", block("out"), into), epsilon],
-        )
+        norm("norm", given, block("out"), into, epsilon)
 
     _over_blocks(code, first, stop, one_block)
     code.to.ret_void()

@@ -25,6 +25,7 @@ from rag_rerankers.engine.layer import (
     Int8BlockWork,
     Int8Work,
     Layer,
+    States,
     TorchWork,
     Work,
 )
@@ -36,6 +37,7 @@ from rag_rerankers.engine.linear import (
     PackedLinear,
     packing_pays,
 )
+from rag_rerankers.engine.spare import Spare
 
 __all__ = ["FusedEncoder"]
 
@@ -70,6 +72,8 @@ class FusedEncoder:
         self._last = _read(last, kind, apart=True)
         attention = body.encoder.layer[0].attention.self
         self._heads = int(attention.num_attention_heads)
+        self._dim = int(attention.attention_head_size)
+        self._spare = Spare()
         # Where weights are rounded to 8 bits, 16 are enough for what attention multiplies.
         weights = body.encoder.layer[0].intermediate.dense.weight
         self._halves = int8 or weights.dtype != torch.float32
@@ -91,25 +95,40 @@ class FusedEncoder:
             input_ids: Shape (1, tokens).
             **inputs: What else the embeddings take: position ids, segment ids.
         """
-        work = self._work
         embedded = self._embeddings(input_ids=input_ids, **inputs)[0]
-        states = work.begin(embedded)
+        if not self._work.takes_memory:
+            return self._through_layers(layout, embedded, None, firsts=firsts)
+        with self._spare.lent(3 * embedded.numel()) as memory:
+            return self._through_layers(layout, embedded, memory, firsts=firsts)
+
+    def _through_layers(
+        self,
+        layout: PackedLayout,
+        embedded: torch.Tensor,
+        memory: torch.Tensor | None,
+        *,
+        firsts: bool,
+    ) -> torch.Tensor:
+        """``memory`` is where queries, keys and values go, if there is some."""
+        work, states = self._work, self._work.begin(embedded)
         for layer in self._layers:
-            query, key, value = self._parts(work.multiply(layer.rest, states), 3)
+            query, key, value = self._parts(layer.rest, states, memory)
             states = work.finish(layer, self._attend(query, key, value, layout), states)
-        last = self._last
+        last, own = self._last, None
         assert last.query is not None
-        key, value = self._parts(work.multiply(last.rest, states), 2)
+        if memory is not None:
+            memory, own = memory.split([2 * embedded.numel(), embedded.numel()])
+        key, value = self._parts(last.rest, states, memory)
         if not firsts:
-            (query,) = self._parts(work.multiply(last.query, states), 1)
+            (query,) = self._parts(last.query, states, own)
             states = work.finish(last, self._attend(query, key, value, layout), states)
             return states.numbers.to(embedded.dtype)
         asked = layout.starts[:-1].long()
         count, more = len(asked), -len(asked) % _FIRSTS
         asking = work.begin(states.numbers[pad(asked, (0, more))])
-        (query,) = self._parts(work.multiply(last.query, asking), 1)
+        (query,) = self._parts(last.query, asking, None)
         context = self._attend(query[:count], key, value, layout, firsts=True)
-        states = work.finish(last, pad(context, (0, 0, 0, more)), asking)
+        states = work.finish(last, pad(context, (0, 0, 0, 0, 0, more)), asking)
         return states.numbers[:count].to(embedded.dtype)
 
     def _attend(
@@ -121,12 +140,14 @@ class FusedEncoder:
         *,
         firsts: bool = False,
     ) -> torch.Tensor:
-        context = attend(query, key, value, layout=layout, firsts=firsts, halves=self._halves)
-        return context.flatten(1)
+        return attend(query, key, value, layout=layout, firsts=firsts, halves=self._halves)
 
-    def _parts(self, states: torch.Tensor, number: int) -> tuple[torch.Tensor, ...]:
-        """Queries, keys and values side by side, to as many of shape (tokens, heads, dim)."""
-        parts: tuple[torch.Tensor, ...] = states.unflatten(1, (number, self._heads, -1)).unbind(1)
+    def _parts(
+        self, part: Linear, states: States, memory: torch.Tensor | None
+    ) -> tuple[torch.Tensor, ...]:
+        """What it gives of queries, keys and values, each of shape (tokens, heads, dim)."""
+        together = self._work.multiply(part, states, self._dim, memory)
+        parts: tuple[torch.Tensor, ...] = together.unflatten(1, (-1, self._heads)).unbind(1)
         return parts
 
     def pack(self) -> None:

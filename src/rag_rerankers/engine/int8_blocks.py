@@ -8,6 +8,7 @@ stay in the cache. Not where the CPU has AMX: oneDNN's products are much faster 
 from __future__ import annotations
 
 import ctypes
+import math
 
 import torch
 from torch.nn.functional import gelu
@@ -44,15 +45,15 @@ class Int8Blocks:
 
         self.hidden, self.inner = hidden, inner
         kinds = {width: ProductKind(width, lanes, at_once) for width in (hidden, inner)}
-        self.columns = kinds[hidden].columns
+        self.columns, self._lanes = kinds[hidden].columns, lanes
         address, number, factor = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
         functions = machine_code(
             code.write_blocks(kinds[hidden], kinds[inner]),
             {
-                ROUND: (*[address] * 3, *[number] * 3),
-                code.FINISH: (address, *[number] * 2, *[factor] * 3),
+                ROUND: (*[address] * 3, *[number] * 6),
+                code.FINISH: (address, *[number] * 5, *[factor] * 3),
                 **dict.fromkeys(
-                    map(code.multiply, kinds.values()), (*[address] * 8, *[number] * 3)
+                    map(code.multiply, kinds.values()), (*[address] * 8, *[number] * 6)
                 ),
             },
         )
@@ -75,10 +76,10 @@ class Int8Blocks:
 
     def round(self, states: torch.Tensor) -> Rounded:
         """States of shape (tokens, width), contiguous float32, as levels around 128."""
-        into = Rounded.empty(*states.shape)
+        into, width = Rounded.empty(*states.shape), states.shape[1]
         addresses = [tensor.data_ptr() for tensor in (states, into.levels, into.scale)]
         over_rows(
-            lambda first, stop: self._round(*addresses, first, stop, states.shape[1]),
+            lambda first, stop: self._round(*addresses, first, stop, width, *_place(states)),
             len(states),
             20 * states.numel(),
         )
@@ -87,19 +88,37 @@ class Int8Blocks:
     def multiply(
         self, part: Int8BlockLinear, rounded: Rounded, out: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """What the layer gives for the states, shape (tokens, out), float32."""
+        """What the layer gives for the states, shape (tokens, out), float32.
+
+        Args:
+            part: The layer.
+            rounded: Shape (tokens, in).
+            out: Where the result goes: of that shape, contiguous, or as from :meth:`heads_apart`.
+                None for a new tensor.
+        """
         tokens, outs = len(rounded.levels), part.out_features
         out = torch.empty(tokens, outs) if out is None else out
         tensors = (rounded.levels, rounded.scale, *part.tensors.values(), out)
         addresses = [tensor.data_ptr() for tensor in tensors]
         function, scratch_bytes = self._multiply[part.in_features], self._multiply_bytes(outs)
+        whole = out.is_contiguous()
+        place = (outs, self.columns, self.columns) if whole else _place(out)
 
         def some_rows(first: int, stop: int) -> None:
             scratch = torch.empty(scratch_bytes, dtype=torch.uint8)
-            function(*addresses, scratch.data_ptr(), first, stop, outs)
+            function(*addresses, scratch.data_ptr(), first, stop, outs, *place)
 
         over_rows(some_rows, tokens, tokens * outs * part.in_features)
         return out
+
+    def heads_apart(self, memory: torch.Tensor, heads: int, dim: int) -> torch.Tensor:
+        """Memory as states of shape (tokens, heads, dim).
+
+        All that attention reads for a head lies together, if heads are whole vectors.
+        """
+        if dim % self._lanes:
+            return memory.view(-1, heads, dim)
+        return memory.view(heads, -1, dim).transpose(0, 1)
 
     def finish(
         self,
@@ -113,8 +132,9 @@ class Int8Blocks:
 
         Args:
             ending: The layer's parts.
-            context: What attention gives, shape (tokens, hidden), contiguous float32.
-            states: What the layer was given, likewise.
+            context: What attention gives, shape (tokens, hidden), contiguous float32, or as from
+                :meth:`heads_apart`.
+            states: What the layer was given, shape (tokens, hidden), contiguous float32.
             out: Where the new states go, likewise.
             into: Where the same go as levels.
         """
@@ -133,10 +153,19 @@ class Int8Blocks:
             own = {**known, "scratch": scratch}
             addresses = [own[name].data_ptr() for name in self._addresses]
             table = (ctypes.c_void_p * len(addresses))(*addresses)
-            self._finish(table, first, stop, GELU_LOWEST, *(norm.eps for norm in norms))
+            place = _place(context)
+            self._finish(table, first, stop, *place, GELU_LOWEST, *(norm.eps for norm in norms))
 
         work = len(context) * self.hidden * (self.hidden + 2 * self.inner)
         over_rows(some_rows, len(context), work)
+
+
+def _place(states: torch.Tensor) -> tuple[int, int, int]:
+    """How far rows are apart, how many numbers lie together, how far apart such pieces are."""
+    if states.is_contiguous():
+        width = math.prod(states.shape[1:])
+        return width, width, 0
+    return states.stride(0), states.shape[2], states.stride(1)
 
 
 class Int8BlockLinear:

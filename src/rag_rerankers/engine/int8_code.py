@@ -33,9 +33,10 @@ def write_steps(lanes: int) -> str:
 
     All take addresses, then the first row, the one to stop before, and how many numbers a row has.
 
-    ``ROUND``: states; levels, scales. Levels of 1 to 255 around 128.
+    ``ROUND``: states; levels, scales; and where states lie. Levels of 1 to 255 around 128.
 
-    ``RESCALE``: products, scales, bias; states.
+    ``RESCALE``: products, scales, bias; states; and where these lie: how far rows are apart, how
+    many numbers of a row lie together, a multiple of ``lanes``, and how far such pieces are apart.
 
     ``GELU``: products, scales, bias, memory for a row; levels, scales; and the lowest number.
     Levels of 0 to 255 from there.
@@ -50,13 +51,13 @@ def write_steps(lanes: int) -> str:
 
 def add_steps(module: ir.Module, lanes: int) -> dict[str, ir.Function]:
     """Add the functions of :func:`write_steps` to a module."""
-    for name, write, addresses, floats in (
-        (ROUND, _round, 3, 0),
-        (RESCALE, _rescale, 4, 0),
-        (GELU, _gelu, 6, 1),
-        (NORM, _norm, 9, 1),
+    for name, write, addresses, numbers, floats in (
+        (ROUND, _round, 3, 6, 0),
+        (RESCALE, _rescale, 4, 6, 0),
+        (GELU, _gelu, 6, 3, 1),
+        (NORM, _norm, 9, 3, 1),
     ):
-        kinds = [*[POINTER] * addresses, *[LONG] * 3, *[FLOAT] * floats]
+        kinds = [*[POINTER] * addresses, *[LONG] * numbers, *[FLOAT] * floats]
         function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), name)
         code = _RowCode(function, lanes)
         write(code, *function.args)
@@ -95,11 +96,10 @@ class _RowCode(VectorCode):
         """The sum of all lanes, in every lane."""
         return self.over_lanes(vector, self.to.fadd)
 
-    def put_levels(self, vector: Any, zero: int, row: Any, column: Any) -> None:
-        """Round numbers of 0 to 255, once ``zero`` is added, to 8 bits."""
-        # Adding the large number rounds, and leaves the level in the lowest 8 bits.
-        shifted = self.as_words(self.to.fadd(vector, self.constant(ONLY_WHOLE + zero)))
-        levels = self.to.trunc(shifted, ir.VectorType(BYTE, self.lanes))
+    def put_levels(self, vector: Any, factor: Any, zero: int, row: Any, column: Any) -> None:
+        """Round numbers times a factor, 0 to 255 once ``zero`` is added, to 8 bits."""
+        shifted = self.fma(vector, factor, self.constant(ONLY_WHOLE + zero))
+        levels = self.to.trunc(self.as_words(shifted), ir.VectorType(BYTE, self.lanes))
         self.store(levels, self.at(row, column, BYTE), align=1)
 
     def scale(self, greatest: Any, levels: float, total: Any) -> tuple[Any, Any]:
@@ -116,39 +116,53 @@ class _RowCode(VectorCode):
 
 
 def _round(
-    code: _RowCode, states: Any, levels: Any, scales: Any, first: Any, stop: Any, width: Any
+    code: _RowCode,
+    states: Any,
+    levels: Any,
+    scales: Any,
+    first: Any,
+    stop: Any,
+    width: Any,
+    stride: Any,
+    piece: Any,
+    apart: Any,
 ) -> None:
+    pieces = code.over(width, piece)
+
     def one_row(row: Any) -> None:
-        own = code.row(states, row, width)
+        own, line = code.row(states, row, stride), code.row(levels, row, width, BYTE)
 
-        def look(column: Any, greatest: Any, total: Any) -> list[Any]:
-            numbers = code.numbers(own, column)
-            return [code.greater(code.size(numbers), greatest), code.to.fadd(total, numbers)]
+        def look_at_piece(number: Any, *carried: Any) -> list[Any]:
+            part = code.row(own, number, apart)
 
-        greatest, total = code.loop(
-            width, look, [code.constant(0.0), code.constant(0.0)], step=code.lanes
-        )
-        _put_symmetric(code, own, greatest, total, (levels, scales), row, width)
+            def look(column: Any, greatest: Any, total: Any) -> list[Any]:
+                numbers = code.numbers(part, column)
+                return [code.greater(code.size(numbers), greatest), code.to.fadd(total, numbers)]
+
+            return code.loop(piece, look, carried, step=code.lanes)
+
+        greatest, total = code.loop(pieces, look_at_piece, [code.constant(0.0)] * 2)
+        inverse = _put_scale(code, greatest, total, scales, row)
+
+        def put_piece(number: Any) -> None:
+            part, into = code.row(own, number, apart), code.row(line, number, piece, BYTE)
+            _put_symmetric(code, part, inverse, into, piece)
+
+        code.loop(pieces, put_piece)
 
     code.over_rows(first, stop, one_row)
 
 
-def _put_symmetric(
-    code: _RowCode,
-    own: Any,
-    greatest: Any,
-    total: Any,
-    into: tuple[Any, Any],
-    row: Any,
-    width: Any,
-) -> None:
-    levels, scales = into
+def _put_scale(code: _RowCode, greatest: Any, total: Any, scales: Any, row: Any) -> Any:
+    """Write the scale of a row's levels around 128; return one over it."""
     scale, inverse = code.scale(code.over_lanes(greatest, code.greater), 127.0, code.summed(total))
     code.put_of_row(scale, scales, row)
-    line = code.row(levels, row, width, BYTE)
+    return inverse
 
+
+def _put_symmetric(code: _RowCode, own: Any, inverse: Any, line: Any, width: Any) -> None:
     def put(column: Any) -> None:
-        code.put_levels(code.to.fmul(code.numbers(own, column), inverse), 128, line, column)
+        code.put_levels(code.numbers(own, column), inverse, 128, line, column)
 
     code.loop(width, put, step=code.lanes)
 
@@ -162,15 +176,24 @@ def _rescale(
     first: Any,
     stop: Any,
     width: Any,
+    stride: Any,
+    piece: Any,
+    apart: Any,
 ) -> None:
     def one_row(row: Any) -> None:
-        product, out = code.row(products, row, width), code.row(states, row, width)
+        product, out = code.row(products, row, width), code.row(states, row, stride)
         scale = code.of_row(scales, row)
 
-        def put(column: Any) -> None:
-            code.put(code.rescaled(product, scale, bias, column), out, column)
+        def one_piece(number: Any) -> None:
+            first, into = code.times(number, piece), code.row(out, number, apart)
 
-        code.loop(width, put, step=code.lanes)
+            def put(column: Any) -> None:
+                numbers = code.rescaled(product, scale, bias, code.plus(first, column))
+                code.put(numbers, into, column)
+
+            code.loop(piece, put, step=code.lanes)
+
+        code.loop(code.over(width, piece), one_piece)
 
     code.over_rows(first, stop, one_row)
 
@@ -209,7 +232,7 @@ def _gelu(
         line = code.row(levels, row, width, BYTE)
 
         def put(column: Any) -> None:
-            code.put_levels(code.to.fmul(code.numbers(scratch, column), inverse), 0, line, column)
+            code.put_levels(code.numbers(scratch, column), inverse, 0, line, column)
 
         code.loop(width, put, step=code.lanes)
 
@@ -286,6 +309,7 @@ def _norm(
         greatest, total = code.loop(
             width, norm, [code.constant(0.0), code.constant(0.0)], step=code.lanes
         )
-        _put_symmetric(code, out, greatest, total, (levels, new_scales), row, width)
+        inverse = _put_scale(code, greatest, total, new_scales, row)
+        _put_symmetric(code, out, inverse, code.row(levels, row, width, BYTE), width)
 
     code.over_rows(first, stop, one_row)

@@ -94,18 +94,18 @@ class Int8Steps:
     def __init__(self, lanes: int) -> None:
         from rag_rerankers.engine import int8_code as code
 
-        def arguments(addresses: int, floats: int) -> tuple[Any, ...]:
+        def arguments(addresses: int, numbers: int, floats: int) -> tuple[Any, ...]:
             return (
                 *[ctypes.c_void_p] * addresses,
-                *[ctypes.c_int64] * 3,
+                *[ctypes.c_int64] * numbers,
                 *[ctypes.c_float] * floats,
             )
 
         kinds = {
-            code.ROUND: arguments(3, 0),
-            code.RESCALE: arguments(4, 0),
-            code.GELU: arguments(6, 1),
-            code.NORM: arguments(9, 1),
+            code.ROUND: arguments(3, 6, 0),
+            code.RESCALE: arguments(4, 6, 0),
+            code.GELU: arguments(6, 3, 1),
+            code.NORM: arguments(9, 3, 1),
         }
         functions = machine_code(code.write_steps(lanes), kinds)
         self.lanes = lanes
@@ -118,7 +118,8 @@ class Int8Steps:
         """States of shape (tokens, width) as levels around 128."""
         into = Rounded.empty(*states.shape)
         tensors = (states, into.levels, into.scale)
-        _over_rows(self._round, states.shape, lambda: tensors)
+        width = states.shape[1]
+        _over_rows(self._round, states.shape, lambda: tensors, width, width, 0)
         return into
 
     def multiply(
@@ -128,7 +129,8 @@ class Int8Steps:
         product = part.product(rounded.levels)
         out = product if out is None else out
         tensors = (product, rounded.scale, part.bias, out)
-        _over_rows(self._rescale, product.shape, lambda: tensors)
+        width = product.shape[1]
+        _over_rows(self._rescale, product.shape, lambda: tensors, width, width, 0)
         return out
 
     def gelu(self, part: Int8Linear, rounded: Rounded) -> Rounded:

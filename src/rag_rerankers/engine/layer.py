@@ -73,36 +73,54 @@ class Work(Protocol):
         """States to begin with."""
         ...
 
-    def multiply(self, part: Linear, states: States) -> torch.Tensor:
-        """A product, shape (tokens, out)."""
+    @property
+    def takes_memory(self) -> bool:
+        """Whether products can be written to memory that is there."""
+        ...
+
+    def multiply(
+        self, part: Linear, states: States, dim: int, memory: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """A product, shape (tokens, out / dim, dim).
+
+        Args:
+            part: What multiplies.
+            states: What is multiplied.
+            dim: Numbers of a head.
+            memory: Where the product goes, shape (tokens * out,), float32; None for new memory.
+        """
         ...
 
     def finish(self, layer: Layer, context: torch.Tensor, states: States) -> States:
-        """What comes behind the attention; ``context`` is of shape (tokens, width)."""
+        """What comes behind the attention; ``context`` is of shape (tokens, heads, dim)."""
         ...
 
 
 class TorchWork:
     """By torch's operators, in any dtype, on any device."""
 
+    takes_memory = False
+
     def begin(self, numbers: torch.Tensor) -> States:
         """See :class:`Work`."""
         return States(numbers)
 
-    def multiply(self, part: Linear, states: States) -> torch.Tensor:
+    def multiply(
+        self, part: Linear, states: States, dim: int, memory: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """See :class:`Work`."""
         numbers = states.numbers
         rows_of_blocks = blocks(numbers)
         if len(rows_of_blocks) == 1:
-            return part(numbers)
+            return _by_heads(part(numbers), dim)
         out = numbers.new_empty(len(numbers), part.out_features)
         for rows in rows_of_blocks:
             part(numbers[rows], out=out[rows])
-        return out
+        return _by_heads(out, dim)
 
     def finish(self, layer: Layer, context: torch.Tensor, states: States) -> States:
         """See :class:`Work`."""
-        numbers = states.numbers
+        context, numbers = context.flatten(1), states.numbers
         rows_of_blocks = blocks(numbers)
         if len(rows_of_blocks) == 1:
             return States(_finish_block(layer, context, numbers))
@@ -110,6 +128,10 @@ class TorchWork:
         for rows in rows_of_blocks:
             out[rows] = _finish_block(layer, context[rows], numbers[rows])
         return States(out)
+
+
+def _by_heads(states: torch.Tensor, dim: int) -> torch.Tensor:
+    return states.view(len(states), states.shape[1] // dim, dim)
 
 
 def _finish_block(layer: Layer, context: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
@@ -125,6 +147,8 @@ class Int8BlockWork:
         blocks: That code.
     """
 
+    takes_memory = True
+
     def __init__(self, blocks: Int8Blocks) -> None:
         self._blocks = blocks
 
@@ -133,11 +157,16 @@ class Int8BlockWork:
         numbers = numbers.contiguous()
         return States(numbers, self._blocks.round(numbers))
 
-    def multiply(self, part: Linear, states: States) -> torch.Tensor:
+    def multiply(
+        self, part: Linear, states: States, dim: int, memory: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """See :class:`Work`."""
         assert isinstance(part, Int8BlockLinear)
         assert states.rounded is not None
-        return self._blocks.multiply(part, states.rounded)
+        if memory is None:
+            memory = torch.empty(len(states.numbers) * part.out_features)
+        out = self._blocks.heads_apart(memory, part.out_features // dim, dim)
+        return self._blocks.multiply(part, states.rounded, out)
 
     def finish(self, layer: Layer, context: torch.Tensor, states: States) -> States:
         """See :class:`Work`."""
@@ -158,6 +187,8 @@ class FloatBlockWork:
         blocks: That code.
     """
 
+    takes_memory = True
+
     def __init__(self, blocks: FloatBlocks) -> None:
         self._blocks = blocks
 
@@ -165,10 +196,13 @@ class FloatBlockWork:
         """See :class:`Work`."""
         return States(numbers.float().contiguous())
 
-    def multiply(self, part: Linear, states: States) -> torch.Tensor:
+    def multiply(
+        self, part: Linear, states: States, dim: int, memory: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """See :class:`Work`."""
         assert isinstance(part, FloatBlockLinear)
-        return self._blocks.multiply(part, states.numbers)
+        out = None if memory is None else memory.view(-1, part.out_features)
+        return _by_heads(self._blocks.multiply(part, states.numbers, out), dim)
 
     def finish(self, layer: Layer, context: torch.Tensor, states: States) -> States:
         """See :class:`Work`."""
@@ -179,7 +213,7 @@ class FloatBlockWork:
         norms = (layer.attention_norm.float(), layer.norm.float())
         ending = Ending(attended, norms[0], widen, narrow, norms[1])
         out = torch.empty_like(states.numbers)
-        self._blocks.finish(ending, context, states.numbers, out)
+        self._blocks.finish(ending, context.flatten(1), states.numbers, out)
         return States(out)
 
 
@@ -190,6 +224,8 @@ class Int8Work:
         steps: That code.
     """
 
+    takes_memory = False
+
     def __init__(self, steps: Int8Steps) -> None:
         self._steps = steps
 
@@ -198,17 +234,20 @@ class Int8Work:
         numbers = numbers.contiguous()
         return States(numbers, self._steps.round(numbers))
 
-    def multiply(self, part: Linear, states: States) -> torch.Tensor:
+    def multiply(
+        self, part: Linear, states: States, dim: int, memory: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """See :class:`Work`."""
         assert isinstance(part, Int8Linear)
         assert states.rounded is not None
         out = states.numbers.new_empty(len(states.numbers), part.out_features)
         for rows in blocks(states.numbers):
             self._steps.multiply(part, states.rounded[rows], out[rows])
-        return out
+        return _by_heads(out, dim)
 
     def finish(self, layer: Layer, context: torch.Tensor, states: States) -> States:
         """See :class:`Work`."""
+        context = context.flatten(1)
         out, into = torch.empty_like(states.numbers), Rounded.empty(*states.numbers.shape)
         for rows in blocks(states.numbers):
             self._finish_block(layer, context[rows], states.numbers[rows], out[rows], into[rows])

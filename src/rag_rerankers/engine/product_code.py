@@ -51,40 +51,52 @@ class ProductKind:
         return _VECTORS * self.lanes
 
 
-def add_product(module: ir.Module, kind: ProductKind) -> ir.Function:
+def add_product(module: ir.Module, kind: ProductKind, *, whole: int | None = None) -> ir.Function:
     """Add a function to a module.
 
     Its arguments: addresses of levels, shape (rows, width); of weights, in panels of shape
-    (width / 4, columns, 4), each vector at a multiple of its size; of a scale and a whole number
-    for each output; and of products; then the number of rows and of outputs. A product is
-    ``scale (number + sum of levels times weights)``. Rows are read and written up to a
-    multiple of ``kind.rows``.
+    (width / 4, columns, 4), each vector at a multiple of its size; of weights that will be needed
+    next; of a scale and a whole number for each output; and of products; then the number of rows
+    and of outputs. A product is ``scale (number + sum of levels times weights)``. Rows are read and
+    written up to a multiple of ``kind.rows``.
+
+    Args:
+        module: The module.
+        kind: What the product is made for.
+        whole: Makes it the product of a piece of rows of this width: weights are those of the
+            piece in panels of the whole. The function has an argument more, the address of a scale
+            for each row, and adds what it multiplies with that to the products that are there.
     """
-    kinds = [*[POINTER] * 5, *[LONG] * 2]
-    name = f"product_of_{kind.width}"
+    kinds = [*[POINTER] * (6 if whole is None else 7), *[LONG] * 2]
+    name = f"product_of_{kind.width}" if whole is None else f"add_product_of_{kind.width}"
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), name)
     function.linkage = "internal"
     function.attributes.add("noinline")
-    levels, weights, scales, numbers, products, rows, outs = function.args
+    levels, weights, following, scales, numbers, products, *row_scales, rows, outs = function.args
     code = VectorCode(function, kind.lanes)
-    words = kind.width // _PER_WORD
+    words, panel_bytes = kind.width // _PER_WORD, kind.columns * (whole or kind.width)
     tiles = code.over(code.plus(rows, kind.rows - 1), kind.rows)
+    panels = code.over(outs, kind.columns)
+    last = code.minus(panels, 1)
 
     def one_panel(panel: Any) -> None:
         column = code.times(panel, kind.columns)
-        base = code.at(weights, code.times(column, kind.width), BYTE)
+        base = code.at(weights, code.times(panel, panel_bytes), BYTE)
+
+        more = code.to.icmp_signed("<", panel, last)
+        next_panel = code.to.select(more, code.at(base, panel_bytes, BYTE), following)
 
         def one_tile(tile: Any) -> None:
             first = code.times(tile, kind.rows)
             # While a tile is computed, a part of the next panel comes nearer.
-            ahead = code.plus(kind.width * kind.columns, code.times(tile, _LINE * words))
+            ahead = code.at(next_panel, code.times(tile, _LINE * words), BYTE)
             sums = _sums(
                 code,
                 kind,
                 code.at(levels, code.times(first, kind.width), BYTE),
                 base,
                 code.at(numbers, column),
-                code.at(base, ahead, BYTE),
+                ahead,
             )
             for row in range(kind.rows):
                 line = code.at(
@@ -94,11 +106,16 @@ def add_product(module: ir.Module, kind: ProductKind) -> ir.Function:
                     at = vector * kind.lanes
                     scale = code.load(code.at(scales, code.plus(column, at), FLOAT), code.floats)
                     total = code.to.sitofp(sums[row * _VECTORS + vector], code.floats)
-                    code.store(code.to.fmul(total, scale), code.at(line, at, FLOAT))
+                    result, where = code.to.fmul(total, scale), code.at(line, at, FLOAT)
+                    for own in row_scales:
+                        number = code.load(code.at(own, code.plus(first, row), FLOAT), FLOAT)
+                        before = code.load(where, code.floats)
+                        result = code.fma(result, code.broadcast(number), before)
+                    code.store(result, where)
 
         code.loop(tiles, one_tile)
 
-    code.loop(code.over(outs, kind.columns), one_panel)
+    code.loop(panels, one_panel)
     code.to.ret_void()
     return function
 
