@@ -220,6 +220,31 @@ def test_attention_may_round_where_weights_are_rounded(dtype, int8, expected, mo
 
 @pytest.mark.parametrize("int8", [False, True], ids=["float", "int8"])
 @pytest.mark.parametrize("firsts", [False, True])
+def test_memory_of_another_pass_changes_nothing(int8, firsts):
+    encoder = FusedEncoder(built("bert", intermediate_size=64), int8=int8)
+    if not int8:
+        encoder.pack()
+    if not encoder._work.takes_memory:
+        pytest.skip("needs the extra 'cpu' and an x86 CPU with AVX2")
+    lengths = [20, 9, 3]
+    ids = torch.randint(5, 90, (1, 32), generator=torch.Generator().manual_seed(6))
+    positions = torch.cat([torch.arange(length) for length in lengths])[None]
+
+    def states() -> torch.Tensor:
+        layout = PackedLayout.of(lengths, lengths, CPU)
+        with torch.inference_mode():
+            return encoder(layout, ids, firsts=firsts, position_ids=positions)
+
+    found = states()
+    (memory,) = encoder._spare._free
+    with torch.inference_mode():
+        memory.fill_(float("nan"))
+    assert torch.equal(states(), found)
+    assert encoder._spare._free[0] is memory
+
+
+@pytest.mark.parametrize("int8", [False, True], ids=["float", "int8"])
+@pytest.mark.parametrize("firsts", [False, True])
 @pytest.mark.parametrize("inner", [36, 48])
 def test_blocks_change_nothing(monkeypatch, int8, firsts, inner):
     encoder = FusedEncoder(built("bert", intermediate_size=inner), int8=int8)

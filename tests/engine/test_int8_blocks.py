@@ -12,6 +12,7 @@ pytest.importorskip("llvmlite", reason="needs the extra 'cpu'")
 
 from rag_rerankers.engine import block_code, ending, machine_code
 from rag_rerankers.engine import int8_blocks as module
+from rag_rerankers.engine.block_code import piece_of
 from rag_rerankers.engine.ending import Ending
 from rag_rerankers.engine.int8_blocks import Int8BlockLinear, Int8Blocks, int8_blocks
 from rag_rerankers.engine.int8_steps import Norm, Rounded
@@ -35,9 +36,14 @@ KINDS = [
 
 
 @pytest.fixture(scope="module", params=KINDS, ids=lambda kind: f"{kind[0]} lanes, VNNI {kind[1]}")
-def made(request) -> Int8Blocks:
-    lanes, at_once = request.param
-    return Int8Blocks(HIDDEN, INNER, lanes, at_once=at_once)
+def kind(request) -> tuple[int, bool]:
+    return request.param
+
+
+@pytest.fixture(scope="module", params=[INNER, 3 * HIDDEN], ids=["one piece", "pieces"])
+def made(request, kind) -> Int8Blocks:
+    lanes, at_once = kind
+    return Int8Blocks(HIDDEN, request.param, lanes, at_once=at_once)
 
 
 @pytest.fixture
@@ -80,6 +86,7 @@ def exact(
 @pytest.mark.parametrize("lowest", [None, GELU_LOWEST])
 @pytest.mark.parametrize(("ins", "outs"), [(HIDDEN, HIDDEN), (HIDDEN, 3 * HIDDEN), (INNER, 32)])
 def test_products(blocks, ins, outs, lowest, tokens):
+    ins = blocks.inner if ins == INNER else ins
     weight, bias = whole(outs, ins, seed=tokens), random(outs, seed=1) * 50
     part = blocks.linear(weight, bias, lowest)
     rounded = levels_of(tokens, ins, seed=tokens)
@@ -90,12 +97,12 @@ def test_products(blocks, ins, outs, lowest, tokens):
 
 def test_the_largest_numbers_do_not_overflow(blocks):
     for level, sign in ((255, 1), (255, -1), (0, 1)):
-        weight = torch.full((32, INNER), 63.0 * sign)
-        rounded = Rounded.empty(5, INNER)
+        weight = torch.full((32, blocks.inner), 63.0 * sign)
+        rounded = Rounded.empty(5, blocks.inner)
         rounded.levels.fill_(level)
         rounded.scale.fill_(1.0)
         got = blocks.multiply(blocks.linear(weight, None), rounded)
-        assert torch.equal(got, torch.full((5, 32), (level - 128) * 63.0 * sign * INNER))
+        assert torch.equal(got, torch.full((5, 32), (level - 128) * 63.0 * sign * blocks.inner))
 
 
 def test_a_linear_layer_is_as_onednns(blocks):
@@ -120,17 +127,21 @@ def test_a_product_into_memory_that_is_there(blocks):
 
 
 def test_weights_of_another_shape(blocks):
-    for shape in ((HIDDEN, INNER + 4), (HIDDEN + 8, HIDDEN)):
+    for shape in ((HIDDEN, blocks.inner + 4), (HIDDEN + 8, HIDDEN)):
         with pytest.raises(ValueError, match=rf"\({shape[0]}, {shape[1]}\)"):
             blocks.linear(torch.ones(*shape), None)
 
 
-def ending_of(blocks: Int8Blocks) -> tuple[Ending, list[torch.Tensor]]:
+def ending_of(blocks: Int8Blocks, *, uneven: bool = False) -> tuple[Ending, list[torch.Tensor]]:
+    """A layer's end; if uneven, only the first wide states count, and others are far greater."""
     weights = [
         whole(HIDDEN, HIDDEN, seed=10) / 500,
-        whole(INNER, HIDDEN, seed=11) / 500,
-        whole(HIDDEN, INNER, seed=12) / 500,
+        whole(blocks.inner, HIDDEN, seed=11) / 500,
+        whole(HIDDEN, blocks.inner, seed=12) / 500,
     ]
+    if uneven:
+        weights[1][HIDDEN:] *= 300
+        weights[2][:, HIDDEN:] = 0
     parts = [
         blocks.linear(weight, random(len(weight), seed=13 + number), lowest)
         for number, (weight, lowest) in enumerate(
@@ -141,8 +152,10 @@ def ending_of(blocks: Int8Blocks) -> tuple[Ending, list[torch.Tensor]]:
     return Ending(parts[0], norms[0], parts[1], parts[2], norms[1]), weights
 
 
-def finished(blocks: Int8Blocks, tokens: int) -> tuple[torch.Tensor, Rounded]:
-    given, _ = ending_of(blocks)
+def finished(
+    blocks: Int8Blocks, tokens: int, *, uneven: bool = False
+) -> tuple[torch.Tensor, Rounded]:
+    given, _ = ending_of(blocks, uneven=uneven)
     context, states = random(tokens, HIDDEN, seed=20), random(tokens, HIDDEN, seed=21)
     out, into = torch.empty(tokens, HIDDEN), Rounded.empty(tokens, HIDDEN)
     blocks.finish(given, context, states, out, into)
@@ -151,9 +164,9 @@ def finished(blocks: Int8Blocks, tokens: int) -> tuple[torch.Tensor, Rounded]:
     return out, into
 
 
-def by_hand(blocks: Int8Blocks, tokens: int) -> torch.Tensor:
+def by_hand(blocks: Int8Blocks, tokens: int, *, uneven: bool = False) -> torch.Tensor:
     """With states rounded nowhere."""
-    _, weights = ending_of(blocks)
+    _, weights = ending_of(blocks, uneven=uneven)
     attended, widen, narrow = (weight.double() for weight in weights)
     biases = [random(len(weight), seed=13 + n).double() for n, weight in enumerate(weights)]
     states, context = random(tokens, HIDDEN, seed=21), random(tokens, HIDDEN, seed=20)
@@ -176,6 +189,18 @@ def test_the_end_of_a_layer(blocks, tokens):
     again = blocks.round(out)
     assert torch.equal(into.levels, again.levels)
     assert torch.equal(into.scale, again.scale)
+
+
+@pytest.mark.parametrize("tokens", [1, 37])
+def test_each_piece_of_wide_states_has_a_scale_of_its_own(blocks, tokens):
+    out, _ = finished(blocks, tokens, uneven=True)
+    expected = by_hand(blocks, tokens, uneven=True)
+    error = float((out - expected).norm() / expected.norm())
+    assert error < 2e-2 if piece_of(HIDDEN, blocks.inner) == HIDDEN else error > 2e-2
+
+
+def test_pieces_are_as_wide_as_other_states_where_that_divides_wide_ones():
+    assert [piece_of(64, inner) for inner in (64, 160, 192, 256)] == [64, 160, 64, 64]
 
 
 def test_wide_states_that_are_no_wider(monkeypatch):
