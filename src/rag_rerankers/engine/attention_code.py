@@ -30,7 +30,7 @@ _WORD_BYTES = 4
 _FAR_BELOW = -1e30
 """The score of a key that is not there."""
 _DEGREE = {1: 6, 2: 4}
-"""Of the polynomial for a weight of 24 bits, and for one that is then rounded to 14 or 8."""
+"""Of the polynomial for a weight of 24 bits, and for one that is then rounded to 15 or 8."""
 
 
 def scratch_bytes(kind: KernelKind, longest: int) -> int:
