@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from benchmarks.compared import Row, rows
-from benchmarks.contestants import OURS
-from benchmarks.figures import line, percentile, spread
+from benchmarks.contestants import FLOOR, OURS
+from benchmarks.figures import Spread, line, percentile, spread
 from benchmarks.store import Part, Store
 from benchmarks.stored import medians, share_of_first
+from benchmarks.sweep import best
 
 __all__ = ["ARTICLE", "Judged", "judged"]
 
@@ -37,6 +38,17 @@ class Judged:
     kept: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Other:
+    """Somebody else in a configuration, and its time over this project's at its best."""
+
+    peer: str
+    config: str
+    dtype: str
+    ratio: Spread
+    who: str
+
+
 def judged(store: Store) -> list[Judged]:
     """Every promise that something was measured for."""
     return [
@@ -54,18 +66,44 @@ def _against_peers(store: Store) -> Iterator[Judged]:
     part = store.get("cpu/bge/50")
     if part is None:
         return
-    others = [row for row in rows(part) if row.peer != OURS and row.to_best is not None]
+    found = [row for row in rows(part) if row.peer != OURS]
+    peers = list(_others(row for row in found if row.peer != ARTICLE))
+    tried = _tried_only(store, {(row.peer, row.config) for row in found})
     where = "bge, 50 candidates: "
-    peers = [row for row in others if row.peer != ARTICLE]
     fastest = where + "the fastest peer at its best"
-    yield from _least(f"{fastest}, at equal or better fidelity", 1.2, _as_faithful(store, peers))
+    faithful = _as_faithful(store, [*peers, *tried])
+    yield from _least(f"{fastest}, at equal or better fidelity", 1.2, faithful)
     yield from _least(f"{fastest}, of any fidelity", 1.2, peers)
-    yield from _least(where + "the article's loop", 4, [r for r in others if r.peer == ARTICLE])
-    defaults = [row for row in others if "defaults" in row.roles and row.peer != ARTICLE]
-    yield from _least(where + "peers at their defaults", 4, defaults)
+    article = _others(row for row in found if row.peer == ARTICLE)
+    yield from _least(where + "the article's loop", 4, article)
+    defaults = (row for row in found if "defaults" in row.roles and row.peer != ARTICLE)
+    yield from _least(where + "peers at their defaults", 4, _others(defaults))
 
 
-def _as_faithful(store: Store, peers: list[Row]) -> list[Row]:
+def _others(found: Iterable[Row]) -> Iterator[_Other]:
+    for row in found:
+        if row.to_best is not None:
+            who = f"{row.name}, {row.config}"
+            yield _Other(row.peer, row.config, row.dtype, row.to_best, who)
+
+
+def _tried_only(store: Store, measured: Collection[tuple[str, str]]) -> Iterator[_Other]:
+    """What the sweep ran and the heats did not, on the sweep's fewer candidates.
+
+    The fastest at a dtype is measured; who is slower may be more faithful.
+    """
+    own = best((store.get(f"sweep/bge/{OURS}") or {"tries": []})["tries"])
+    if own is None:
+        return
+    for key, part in store.under("sweep/bge"):
+        for one in part["tries"] if key not in (OURS, FLOOR, ARTICLE) else ():
+            if not one.get("error") and (key, one["config"]) not in measured:
+                ratio = spread([t / statistics.median(own["seconds"]) for t in one["seconds"]])
+                who = f"{part['name']}, {one['config']}, in the sweep of {part['candidates']}"
+                yield _Other(key, one["config"], one["dtype"], ratio, who)
+
+
+def _as_faithful(store: Store, peers: list[_Other]) -> list[_Other]:
     """Peers whose rankings are at least as close to float32's as this project's.
 
     Judged with real weights; who was not compared there counts as faithful.
@@ -80,20 +118,18 @@ def _as_faithful(store: Store, peers: list[Row]) -> list[Row]:
                 taus[key] = max(row["tau"], taus.get(key, -1.0))
     own = min((tau for (peer, _), tau in taus.items() if peer == OURS), default=-1.0)
 
-    def tau(row: Row) -> float:
-        return taus.get((row.peer, row.config), taus.get((row.peer, row.dtype), 1.0))
+    def tau(one: _Other) -> float:
+        return taus.get((one.peer, one.config), taus.get((one.peer, one.dtype), 1.0))
 
-    return [row for row in peers if tau(row) >= own]
+    return [one for one in peers if tau(one) >= own]
 
 
-def _least(what: str, target: float, found: list[Row]) -> Iterator[Judged]:
-    """The peer that comes closest to this project."""
-    ratios = [(row.to_best, row) for row in found if row.to_best is not None]
-    if ratios:
-        ratio, row = min(ratios, key=lambda item: item[0].median)
-        measured = (
-            f"{ratio.median:.2f}x ({ratio.low:.2f} to {ratio.high:.2f}; {row.name}, {row.config})"
-        )
+def _least(what: str, target: float, found: Iterable[_Other]) -> Iterator[Judged]:
+    """The one that comes closest to this project."""
+    closest = min(found, key=lambda one: one.ratio.median, default=None)
+    if closest is not None:
+        ratio = closest.ratio
+        measured = f"{ratio.median:.2f}x ({ratio.low:.2f} to {ratio.high:.2f}; {closest.who})"
         yield Judged(what, f"at least {target:g}x its time", measured, ratio.median >= target)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,30 +49,37 @@ def worth_trying(configs: Iterable[Config], *, all_dtypes: bool) -> list[Config]
     return [config for config in configs if all_dtypes or config.dtype not in emulated]
 
 
-def best(tries: Sequence[Try], dtype: str | None = None) -> Try | None:
+def best(tries: Sequence[Try], labels: Collection[str] | None = None) -> Try | None:
     """The try with the lowest median, of those that ran; None if none did.
 
     Args:
         tries: What a sweep found.
-        dtype: Only tries at this dtype; None for all.
+        labels: Only tries of these configurations; None for all.
     """
-    ran = [found for found in tries if not found.get("error") and dtype in (None, found["dtype"])]
+    ran = [
+        found
+        for found in tries
+        if not found.get("error") and (labels is None or found["config"] in labels)
+    ]
     return min(ran, key=lambda found: statistics.median(found["seconds"]), default=None)
 
 
 def chosen(configs: Sequence[Config], tries: Sequence[Try]) -> Mapping[str, tuple[str, ...]]:
     """Labels of the configurations that are to be measured, with the reasons.
 
-    The defaults, the best of all, and the best at each dtype: a configuration may be several.
+    The defaults, the best of all, and the best at each dtype, by each of its methods: a
+    configuration may be several.
     """
+    groups: dict[str, set[str]] = {"best": {config.label for config in configs}}
+    for config in configs:
+        groups.setdefault(f"best at {config.dtype}", set()).add(config.label)
+        if config.method:
+            groups.setdefault(f"best at {config.dtype}, {config.method}", set()).add(config.label)
     reasons: dict[str, list[str]] = {configs[0].label: ["defaults"]}
-    whole = best(tries)
-    if whole is not None:
-        reasons.setdefault(whole["config"], []).append("best")
-    for dtype in dict.fromkeys(found["dtype"] for found in tries):
-        found = best(tries, dtype)
+    for role, labels in groups.items():
+        found = best(tries, labels)
         if found is not None:
-            reasons.setdefault(found["config"], []).append(f"best at {dtype}")
+            reasons.setdefault(found["config"], []).append(role)
     return {label: tuple(roles) for label, roles in reasons.items()}
 
 
@@ -117,7 +124,8 @@ def _try(
         if member.error:
             return {**record, "error": member.error}
         try:
-            seconds = _times(worker, count, best(before, contestant.config.dtype))
+            equal = [one for one in before if one["dtype"] == contestant.config.dtype]
+            seconds = _times(worker, count, best(equal))
         except WorkerError as error:
             return {**record, "error": str(error)}
     return {**record, "seconds": [round(one, 5) for one in seconds]}

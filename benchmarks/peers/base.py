@@ -26,11 +26,14 @@ class Config:
         dtype: What the products are computed in: ``float32``, ``bfloat16`` or ``int8``. Results
             are compared at equal dtype.
         options: What the peer's ``load`` makes of it.
+        method: How numbers are rounded, where a peer has several ways that rank differently well:
+            the fastest of each is measured, for the fastest of all may not be as faithful.
     """
 
     label: str
     dtype: str = "float32"
     options: Mapping[str, Any] = field(default_factory=dict)
+    method: str = ""
 
 
 class Peer(Protocol):

@@ -84,7 +84,7 @@ class OpenVino:
 
 def _config(label: str, dtype: str, weights: str, size: int, settings: dict[str, str]) -> Config:
     options = {"weights": weights, "settings": settings, "batch_size": size}
-    return Config(label, dtype, options)
+    return Config(label, dtype, options, method=weights if dtype == "int8" else "")
 
 
 def _one_by_one(compiled: Any, names: list[str]) -> Any:

@@ -23,8 +23,8 @@ TRIES = [
 
 def test_the_best_has_the_lowest_median_of_those_that_ran():
     assert sweep.best(TRIES)["config"] == "c"
-    assert sweep.best(TRIES, "float32")["config"] == "b"
-    assert sweep.best(TRIES, "bfloat16") is None
+    assert sweep.best(TRIES, {"defaults", "a", "b", "d"})["config"] == "b"
+    assert sweep.best(TRIES, {"d"}) is None
     assert sweep.best(TRIES[-1:]) is None
 
 
@@ -34,6 +34,18 @@ def test_defaults_and_the_best_at_each_dtype_are_measured():
         "defaults": ("defaults",),
         "b": ("best at float32",),
         "c": ("best", "best at int8"),
+    }
+
+
+def test_the_best_of_each_method_is_measured():
+    ways = {"a": "fixed", "b": "fixed", "c": "dynamic", "d": "dynamic"}
+    configs = [Config("defaults"), *(Config(one, "int8", method=ways[one]) for one in ways)]
+    seconds = {"defaults": 9.0, "a": 2.0, "b": 1.0, "c": 4.0, "d": 3.0}
+    tries = [{"config": one, "dtype": "any", "seconds": [seconds[one]]} for one in seconds]
+    assert sweep.chosen(configs, tries) == {
+        "defaults": ("defaults", "best at float32"),
+        "b": ("best", "best at int8", "best at int8, fixed"),
+        "d": ("best at int8, dynamic",),
     }
 
 
