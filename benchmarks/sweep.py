@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,18 +49,9 @@ def worth_trying(configs: Iterable[Config], *, all_dtypes: bool) -> list[Config]
     return [config for config in configs if all_dtypes or config.dtype not in emulated]
 
 
-def best(tries: Sequence[Try], labels: Collection[str] | None = None) -> Try | None:
-    """The try with the lowest median, of those that ran; None if none did.
-
-    Args:
-        tries: What a sweep found.
-        labels: Only tries of these configurations; None for all.
-    """
-    ran = [
-        found
-        for found in tries
-        if not found.get("error") and (labels is None or found["config"] in labels)
-    ]
+def best(tries: Iterable[Try]) -> Try | None:
+    """The try with the lowest median, of those that ran; None if none did."""
+    ran = [found for found in tries if not found.get("error")]
     return min(ran, key=lambda found: statistics.median(found["seconds"]), default=None)
 
 
@@ -77,7 +68,7 @@ def chosen(configs: Sequence[Config], tries: Sequence[Try]) -> Mapping[str, tupl
             groups.setdefault(f"best at {config.dtype}, {config.method}", set()).add(config.label)
     reasons: dict[str, list[str]] = {configs[0].label: ["defaults"]}
     for role, labels in groups.items():
-        found = best(tries, labels)
+        found = best(found for found in tries if found["config"] in labels)
         if found is not None:
             reasons.setdefault(found["config"], []).append(role)
     return {label: tuple(roles) for label, roles in reasons.items()}
@@ -124,7 +115,7 @@ def _try(
         if member.error:
             return {**record, "error": member.error}
         try:
-            equal = [one for one in before if one["dtype"] == contestant.config.dtype]
+            equal = (one for one in before if one["dtype"] == contestant.config.dtype)
             seconds = _times(worker, count, best(equal))
         except WorkerError as error:
             return {**record, "error": str(error)}

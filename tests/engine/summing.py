@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from rag_rerankers.engine import Engine, Job
 from rag_rerankers.engine.lanes import Lanes
 from rag_rerankers.tokenization import TokenSequence
 
-__all__ = ["Summing", "collect", "rows", "run", "sums", "until"]
+__all__ = ["Held", "Summing", "collect", "idle", "rows", "run", "sums", "until"]
 
 
 class Summing:
@@ -127,3 +128,32 @@ def until(true: Callable[[], object], seconds: float = 20.0) -> None:
     while not true():
         assert time.monotonic() < end, "it never came to that"
         time.sleep(0.002)
+
+
+def idle(lanes: Lanes) -> bool:
+    """Nothing is computed, and nothing could be."""
+    with lanes._lock:
+        return not lanes._running and lanes._queue.pending(lanes._most_held()) == (0, 0)
+
+
+class Held:
+    """Lanes of one thread that is busy with somebody's only sequence, until it is let go."""
+
+    def __init__(self, lanes: Lanes, callers: ThreadPoolExecutor) -> None:
+        self.lanes, self.runner = lanes, lanes._runner
+        self._callers = callers
+        self.runner.gate.clear()
+        self._sequences = rows(1)
+        self._first = callers.submit(collect, lanes, self._sequences)
+        assert self.runner.entered.acquire(timeout=20)
+
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Start it, and wait until it stands in the queue."""
+        n_before = len(self.lanes._queue._requests)
+        future = self._callers.submit(work, *arguments)
+        until(lambda: len(self.lanes._queue._requests) > n_before)
+        return future
+
+    def go(self) -> None:
+        self.runner.gate.set()
+        assert self._first.result(20) == sums(self._sequences)

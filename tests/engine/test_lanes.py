@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
-import logging
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -11,76 +9,9 @@ from itertools import count as counting
 
 import pytest
 import torch
-from tests.engine.summing import Summing, collect, rows, run, sums, until
-
-from rag_rerankers import OutOfMemoryError
-from rag_rerankers.cancellation import Cancelled, current_flag
-from rag_rerankers.engine.lanes import Lanes
+from tests.engine.summing import Held, Summing, collect, idle, rows, run, sums, until
 
 CPU, ELSEWHERE = torch.device("cpu"), torch.device("meta")
-
-
-@pytest.fixture
-def cores():
-    """Sets how many cores there are to be used."""
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def lanes(cores, callers):
-    """Makes lanes around a runner, and ends their threads."""
-    made: list[Lanes] = []
-
-    def make(runner: Summing, budget: int, n_cores: int = 1, **settings) -> Lanes:
-        cores(n_cores)
-        settings = {"with_logits": True, "device": CPU, **settings}
-        made.append(Lanes(runner, batch_tokens=budget, **settings))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one._runner.gate.set()
-        with one._lock:
-            for request in list(one._queue._requests):  # or a test that fails would not end
-                request.fail(AssertionError("nobody computed what was left"))
-        one.stop()
-
-
-@pytest.fixture
-def callers():
-    with ThreadPoolExecutor(40) as pool:
-        yield pool
-
-
-def idle(lanes: Lanes) -> bool:
-    """Nothing is computed, and nothing could be."""
-    with lanes._lock:
-        return not lanes._running and lanes._queue.pending(lanes._most_held()) == (0, 0)
-
-
-class Held:
-    """Lanes of one thread that is busy with somebody's only sequence, until it is let go."""
-
-    def __init__(self, lanes: Lanes, callers: ThreadPoolExecutor) -> None:
-        self.lanes, self.runner = lanes, lanes._runner
-        self._callers = callers
-        self.runner.gate.clear()
-        self._sequences = rows(1)
-        self._first = callers.submit(collect, lanes, self._sequences)
-        assert self.runner.entered.acquire(timeout=20)
-
-    def submit(self, work, *arguments):
-        """Start it, and wait until it stands in the queue."""
-        n_before = len(self.lanes._queue._requests)
-        future = self._callers.submit(work, *arguments)
-        until(lambda: len(self.lanes._queue._requests) > n_before)
-        return future
-
-    def go(self) -> None:
-        self.runner.gate.set()
-        assert self._first.result(20) == sums(self._sequences)
 
 
 # --- sharing ---
@@ -303,97 +234,6 @@ def test_each_lane_has_its_share_of_the_cores(lanes):
     collect(made, rows(50))
     shares = {f"rag-rerankers-lane-{n}": 2 for n in range(4)}
     assert seen == {**shares, "rag-rerankers-all-cores": 8}
-
-
-# --- what goes wrong ---
-
-
-def failing(error):
-    def after(indices, output):
-        raise error
-
-    return after
-
-
-@pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3)], ids=repr)
-def test_an_error_in_one_callers_own_step_is_his_alone(lanes, callers, error):
-    held = Held(lanes(Summing(), 100), callers)
-    first, last = rows(3, 8, caller=1), rows(5, caller=3)
-
-    def fail() -> None:
-        with pytest.raises(type(error)) as caught:
-            list(run(held.lanes, rows(2, caller=2), failing(error)))
-        assert caught.value is error
-
-    futures = [held.submit(collect, held.lanes, first), held.submit(fail),
-               held.submit(collect, held.lanes, last)]  # fmt: skip
-    held.go()
-    assert [future.result(20) for future in futures] == [sums(first), None, sums(last)]
-    assert len(held.runner.passes[1]) == 4, "they did share a pass"
-    assert collect(held.lanes, first) == sums(first)
-
-
-def test_a_sequence_that_cannot_be_computed_fails_its_caller_only(lanes, callers):
-    runner = Summing()
-    held = Held(lanes(runner, 100), callers)
-    first, broken, last = (rows(3, 8, caller=n) for n in (1, 2, 3))
-    runner.bad, runner.error = {broken[1].ids[0]}, RuntimeError("device-side assert")
-
-    def fail() -> None:
-        with pytest.raises(RuntimeError) as caught:
-            collect(held.lanes, broken)
-        assert caught.value is runner.error
-
-    futures = [held.submit(collect, held.lanes, first), held.submit(fail),
-               held.submit(collect, held.lanes, last)]  # fmt: skip
-    held.go()
-    assert [future.result(20) for future in futures] == [sums(first), None, sums(last)]
-
-
-def test_who_is_cancelled_in_the_queue_is_never_computed(lanes, callers):
-    runner = Summing()
-    held = Held(lanes(runner, 100), callers)
-    flag, gone = threading.Event(), rows(2, caller=2)
-
-    def work() -> None:
-        current_flag.set(flag)
-        collect(held.lanes, gone)
-
-    future = held.submit(contextvars.copy_context().run, work)
-    flag.set()
-    with pytest.raises(Cancelled):
-        future.result(20)  # while the pass of somebody else goes on
-    assert runner.batches == []
-    held.go()
-    until(lambda: idle(held.lanes))
-    assert runner.passes == [[rows(1)[0].ids[0]]]
-
-
-def test_a_shared_pass_that_does_not_fit_is_taken_again_in_parts(lanes, callers, caplog):
-    runner = Summing(memory=20)
-    held = Held(lanes(runner, 400, device=ELSEWHERE), callers)
-    asked = [rows(6, 3, 9, caller=1), rows(12, 1, caller=2), rows(7, caller=3)]
-    with caplog.at_level(logging.WARNING, "rag_rerankers"):
-        futures = [held.submit(collect, held.lanes, sequences) for sequences in asked]
-        held.go()
-        assert [future.result(20) for future in futures] == [sums(one) for one in asked]
-    assert held.lanes.batch_tokens == 19, "half of 38"
-    assert sum(runner.batches) == 1 + 38
-    assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 1
-
-
-def test_one_text_that_never_fits_does_not_fail_those_who_shared_its_pass(lanes, callers):
-    held = Held(lanes(Summing(memory=20), 400, device=ELSEWHERE), callers)
-    first, last = rows(6, 3, caller=1), rows(7, caller=3)
-
-    def fail() -> None:
-        with pytest.raises(OutOfMemoryError, match="one sequence of 50 tokens"):
-            collect(held.lanes, rows(50, caller=2))
-
-    futures = [held.submit(collect, held.lanes, first), held.submit(fail),
-               held.submit(collect, held.lanes, last)]  # fmt: skip
-    held.go()
-    assert [future.result(20) for future in futures] == [sums(first), None, sums(last)]
 
 
 # --- many at a time ---

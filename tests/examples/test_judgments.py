@@ -83,7 +83,7 @@ def test_the_judgments_are_found_on_this_python(questions: list[Question]) -> No
     qrels, unresolved = resolve(questions, python_docs())
     total = sum(len(question.judgments) for question in questions)
     lost = [found for found in unresolved if found.judgment]
-    if sys.version_info[:2] == (3, 11):  # the version that was judged
+    if sys.version_info[:3] == (3, 11, 7):  # the release that was judged; others say it otherwise
         assert lost == []
         assert len(qrels) == len(questions)
     else:
