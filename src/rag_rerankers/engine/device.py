@@ -92,7 +92,10 @@ def float_dtype(device: torch.device) -> torch.dtype:
 
 
 def cpu_has_fast_int8() -> bool:
-    """Whether int8 products are faster than float ones: oneDNN's are on x86 from AVX2 on."""
+    """Whether int8 products are at least as fast as float ones: on x86 from AVX2 on they are.
+
+    On the oldest of these (AMD's first EPYC generation) they are no more than that.
+    """
     from rag_rerankers.engine.linear import int8_is_there
 
     vectors = torch.backends.cpu.get_cpu_capability().startswith("AVX")
